@@ -1,0 +1,382 @@
+//! Commands and their options.
+
+use anyhow::{Context, Result, bail};
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use perfstream::chain::{ChainOptions, Placement};
+use perfstream::log::Log;
+use perfstream::model::Pipeline;
+use perfstream::modules::Modules;
+use perfstream::plan::Plan;
+use perfstream::run::RunOptions;
+use perfstream::{check, explain, run, schema, testing};
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Real-time performance analysis: pipelines of SmartModules over streams of events.
+#[derive(Parser)]
+#[command(
+    name = "perfstream",
+    version,
+    arg_required_else_help = true,
+    after_help = "\
+Examples:
+  perfstream check pipelines/web-vitals.yaml
+  perfstream run pipelines/web-vitals.yaml --only lcp --input events.jsonl --out out/
+  perfstream run pipelines/web-vitals.yaml --data log/ --follow
+  perfstream cat alerts --data log/ --follow
+  perfstream test pipelines/*.yaml"
+)]
+pub struct Args {
+    /// How to write what happens
+    #[arg(long, value_enum, default_value_t = LogFormat::Text, global = true)]
+    log: LogFormat,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object per line
+    Json,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Says everything that is wrong with pipeline files
+    #[command(
+        after_help = "Example:\n  perfstream check pipelines/*.yaml\n\nExit status: 0 nothing wrong (warnings allowed), 1 errors"
+    )]
+    Check {
+        /// Pipeline files
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// Text with source lines, or a JSON list
+        #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+        format: LogFormat,
+    },
+    /// Runs the `tests:` blocks of pipeline files through the real modules
+    #[command(after_help = "Example:\n  perfstream test pipelines/web-vitals.yaml --only lcp")]
+    Test {
+        #[command(flatten)]
+        files: Files,
+        #[command(flatten)]
+        engine: Engine,
+    },
+    /// Shows a chain with every parameter, where it comes from and what it costs
+    #[command(after_help = "Example:\n  perfstream explain pipelines/web-vitals.yaml --only lcp")]
+    Explain {
+        #[command(flatten)]
+        files: Files,
+    },
+    /// Prints the JSON Schema of pipeline files, for editors
+    #[command(after_help = "Example:\n  perfstream schema > pipelines/schema.json")]
+    Schema,
+    /// Runs pipelines over a file, standard input or the embedded log
+    #[command(after_help = "\
+Examples:
+  perfstream run web-vitals.yaml --only lcp --input events.jsonl --out out/
+  zcat events.gz | perfstream run web-vitals.yaml --only lcp --input -
+  perfstream run web-vitals.yaml --input lcp-stream=lcp.jsonl --input cls-stream=cls.jsonl --out out/
+  perfstream run web-vitals.yaml --data log/ --follow
+
+Without --out or --data the records are printed as JSON lines.")]
+    Run(RunArgs),
+    /// Prints a topic of the embedded log as JSON lines; without a topic, the list of topics
+    #[command(after_help = "Example:\n  perfstream cat alerts --data log/ --follow")]
+    Cat {
+        /// Topic
+        topic: Option<String>,
+        /// Directory of the embedded log
+        #[arg(long)]
+        data: PathBuf,
+        /// Wait for more
+        #[arg(long)]
+        follow: bool,
+        /// Offset to start at, in each partition
+        #[arg(long, default_value_t = 0)]
+        from: i64,
+        /// Print offset, log time and key around each value
+        #[arg(long)]
+        meta: bool,
+    },
+    /// Writes synthetic web-vitals events with labelled faults
+    Generate(perfstream::generate::GenerateArgs),
+}
+
+#[derive(ClapArgs)]
+struct Files {
+    /// Pipeline files
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Only the pipeline of this name (may be given more than once)
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+}
+
+#[derive(ClapArgs)]
+struct Engine {
+    /// Directory with STAGE.wasm files, instead of the modules built in
+    #[arg(long, value_name = "DIR")]
+    modules: Option<PathBuf>,
+    /// What runs the modules
+    #[arg(long, value_enum, default_value_t = HostKind::Wasmtime)]
+    host: HostKind,
+    /// Memory of each stage, MiB
+    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    stage_memory: usize,
+}
+
+/// What runs the modules; both give the same bytes.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum HostKind {
+    /// wasmtime, directly
+    Wasmtime,
+    /// Fluvio's SmartEngine, as an SPU runs them
+    Engine,
+}
+
+impl Engine {
+    fn options(&self) -> ChainOptions {
+        ChainOptions {
+            modules: Modules::new(self.modules.as_deref()),
+            placement: match self.host {
+                HostKind::Wasmtime => Placement::Wasm,
+                HostKind::Engine => Placement::Engine,
+            },
+            memory_limit_bytes: self.stage_memory << 20,
+            // Rows, buffers and the allocator need room beside a stage's own state.
+            max_state_bytes: (self.stage_memory as u64) << 19,
+            ..ChainOptions::default()
+        }
+    }
+}
+
+#[derive(ClapArgs)]
+struct RunArgs {
+    #[command(flatten)]
+    files: Files,
+    /// Input: PATH if the pipelines read one topic, else TOPIC=PATH; `-` is standard input
+    #[arg(long, value_name = "[TOPIC=]PATH")]
+    input: Vec<String>,
+    /// Directory of the embedded log: read from and written to, resumable
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Write DIR/TOPIC.jsonl files
+    #[arg(long, value_name = "DIR", conflicts_with = "data")]
+    out: Option<PathBuf>,
+    /// Wait for more input; windows close by time, not by the end of the input
+    #[arg(long)]
+    follow: bool,
+    /// Partitions of file input
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    partitions: u32,
+    #[command(flatten)]
+    engine: Engine,
+}
+
+/// Runs the command; the code is the exit status.
+pub fn run(args: Args) -> Result<ExitCode> {
+    let json = args.log == LogFormat::Json;
+    start_log(json);
+    match args.command {
+        Command::Check { files, format } => check_files(&files, format == LogFormat::Json),
+        Command::Test { files, engine } => test(&files, &engine, json),
+        Command::Explain { files } => {
+            for pipeline in load(&files)? {
+                print(&explain::explain(&pipeline))?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Schema => {
+            print(&format!("{}\n", serde_json::to_string_pretty(&schema::schema())?))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Run(args) => run_pipelines(&args, json),
+        Command::Cat { topic, data, follow, from, meta } => {
+            cat(topic.as_deref(), &data, follow, from, meta)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Generate(args) => {
+            args.run()?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn start_log(json: bool) {
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,perfstream=info".into());
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second subscriber cannot be set; there is only this one.
+    let set = if json { builder.json().try_init() } else { builder.with_target(false).try_init() };
+    drop(set);
+}
+
+fn print(text: &str) -> Result<()> {
+    Ok(std::io::stdout().write_all(text.as_bytes())?)
+}
+
+fn check_files(files: &[PathBuf], json: bool) -> Result<ExitCode> {
+    let report = check::check_files(files);
+    match json {
+        true => print(&format!("{}\n", serde_json::to_string_pretty(&report.json())?))?,
+        false => print(&report.render(std::io::stdout().is_terminal()))?,
+    }
+    Ok(if report.is_error() { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+/// The selected pipelines of files without errors.
+fn load(files: &Files) -> Result<Vec<Pipeline>> {
+    let report = check::check_files(&files.files);
+    if report.is_error() {
+        eprint!("{}", report.render(std::io::stderr().is_terminal()));
+        bail!("the files have errors; nothing was run");
+    }
+    let pipelines = report.into_pipelines();
+    let names: Vec<String> = pipelines.iter().map(|p| p.meta.name.to_string()).collect();
+    for only in &files.only {
+        if !names.contains(only) {
+            bail!("there is no pipeline `{only}` in these files; they have {}", names.join(", "));
+        }
+    }
+    let chosen = |p: &Pipeline| files.only.is_empty() || files.only.contains(&p.meta.name.to_string());
+    Ok(pipelines.into_iter().filter(chosen).collect())
+}
+
+fn test(files: &Files, engine: &Engine, json: bool) -> Result<ExitCode> {
+    let (mut passed, mut failed) = (0, 0);
+    for pipeline in load(files)? {
+        for result in testing::run(&pipeline, &engine.options())? {
+            let ok = result.failures.is_empty();
+            if ok {
+                passed += 1
+            } else {
+                failed += 1
+            }
+            if json {
+                let line = serde_json::json!({"pipeline": result.pipeline, "test": result.name, "passed": ok, "failures": result.failures});
+                print(&format!("{line}\n"))?;
+                continue;
+            }
+            print(&format!("{} {}: {}\n", if ok { "ok    " } else { "FAILED" }, result.pipeline, result.name))?;
+            for failure in result.failures {
+                print(&format!("    {failure}\n"))?;
+            }
+        }
+    }
+    print(&format!("{passed} passed, {failed} failed\n"))?;
+    Ok(if failed > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+fn run_pipelines(args: &RunArgs, json: bool) -> Result<ExitCode> {
+    let pipelines = load(&args.files)?;
+    let plans = pipelines.iter().map(Plan::new).collect::<Result<Vec<_>>>()?;
+    if args.input.is_empty() && args.data.is_none() {
+        bail!("nothing to read: give `--input [TOPIC=]PATH` (or `-`), or `--data DIR` for the embedded log");
+    }
+    let checkpoint = pipelines.iter().map(|p| p.checkpoint.interval.us()).min().unwrap_or(10_000_000);
+    let options = RunOptions {
+        inputs: inputs(&args.input, &plans)?,
+        data: args.data.clone(),
+        out: args.out.clone(),
+        follow: args.follow,
+        partitions: args.partitions,
+        progress: std::io::stderr().is_terminal() && !json,
+        checkpoint: Duration::from_micros(checkpoint.max(0) as u64),
+        retain: pipelines.iter().map(|p| p.checkpoint.retain).max().unwrap_or(3),
+        chain: args.engine.options(),
+    };
+    // Of the pipelines of a file, those run whose topic has an input.
+    let plans: Vec<Plan> = match options.data.is_none() && args.files.only.is_empty() {
+        true => plans.into_iter().filter(|p| options.inputs.contains_key(&p.input_topic)).collect(),
+        false => plans,
+    };
+    let summaries = run::run(&plans, &options)?;
+    let mut balanced = true;
+    for summary in &summaries {
+        balanced &= summary.balance.holds();
+        match json {
+            true => eprintln!("{}", summary.json()),
+            false => eprint!("{}", summary.text()),
+        }
+    }
+    Ok(if balanced { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}
+
+/// `--input` values by topic. A bare path is legal when the pipelines read one topic.
+fn inputs(args: &[String], plans: &[Plan]) -> Result<BTreeMap<String, PathBuf>> {
+    let mut topics: Vec<&str> = plans.iter().map(|p| p.input_topic.as_str()).collect();
+    topics.sort_unstable();
+    topics.dedup();
+    let mut inputs = BTreeMap::new();
+    for arg in args {
+        let named = arg.split_once('=').filter(|(topic, _)| topics.contains(topic));
+        let (topic, path) = match (named, topics.as_slice()) {
+            (Some(named), _) => named,
+            (None, [only]) => (*only, arg.as_str()),
+            (None, _) if arg.contains('=') && !PathBuf::from(arg).exists() => {
+                bail!("`--input {arg}`: no selected pipeline reads that topic; the topics are {}", topics.join(", "))
+            }
+            (None, _) => bail!(
+                "`--input {arg}`: the pipelines read {} topics ({}); say which as TOPIC=PATH, or choose pipelines with `--only`",
+                topics.len(),
+                topics.join(", ")
+            ),
+        };
+        if inputs.insert(topic.to_string(), PathBuf::from(path)).is_some() {
+            bail!("the topic `{topic}` has two inputs");
+        }
+    }
+    Ok(inputs)
+}
+
+fn cat(topic: Option<&str>, data: &std::path::Path, follow: bool, from: i64, meta: bool) -> Result<()> {
+    if !data.join("log.db").exists() {
+        bail!("there is no embedded log in {}", data.display());
+    }
+    let log = Log::open(data)?;
+    let topics = log.topics()?;
+    let Some(topic) = topic else {
+        return topics.iter().try_for_each(|name| print(&format!("{name}\n")));
+    };
+    if !topics.iter().any(|t| t == topic) && !follow {
+        bail!("no topic `{topic}`; the log has {}", topics.join(", "));
+    }
+    let mut next: BTreeMap<u32, i64> = BTreeMap::new();
+    loop {
+        let mut idle = true;
+        for partition in log.partitions(topic)? {
+            let place = next.entry(partition).or_insert(from);
+            let records = log.read(topic, partition, *place, 1000)?;
+            let mut out = std::io::stdout().lock();
+            for record in &records {
+                *place = record.offset + 1;
+                if meta {
+                    let key = record.key.as_ref().map(|k| String::from_utf8_lossy(k));
+                    write!(
+                        out,
+                        "{partition}\t{}\t{}\t{}\t",
+                        record.offset,
+                        record.log_time_ms,
+                        key.unwrap_or_default()
+                    )?;
+                }
+                out.write_all(&record.value)?;
+                out.write_all(b"\n")?;
+            }
+            out.flush().context("standard output")?;
+            idle &= records.is_empty();
+        }
+        if idle && !follow {
+            return Ok(());
+        }
+        if idle {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}

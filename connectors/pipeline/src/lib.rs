@@ -1,0 +1,28 @@
+//! perfstream as a library: pipeline files in, checked; chains run.
+//!
+//! `main.rs` and `cli.rs` are the command around it.
+
+pub mod analysis;
+pub mod chain;
+pub mod check;
+pub mod diagnostic;
+pub mod docs;
+pub mod explain;
+pub mod generate;
+pub mod host;
+pub mod log;
+pub mod model;
+pub mod modules;
+pub mod output;
+pub mod params;
+pub mod partition;
+pub mod plan;
+pub mod registry;
+pub mod report;
+pub mod run;
+pub mod schema;
+pub mod source;
+pub mod summary;
+pub mod tables;
+pub mod testing;
+pub mod yaml;

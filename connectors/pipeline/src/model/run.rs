@@ -1,0 +1,179 @@
+//! Stages of a chain, and how the chain is run.
+
+use super::{Name, Raw};
+use perfstream_core::Span;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One stage of the chain, in the shape of Fluvio's own transforms files.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Transform {
+    /// Which SmartModule: `perfstream/filter@0.1.0`
+    pub uses: String,
+    /// Parameters of the stage
+    #[serde(default)]
+    pub with: Raw,
+    /// Records of the topic that Fluvio hands to a module before it starts; perfstream's own stages
+    /// keep their state in snapshots and need none
+    pub lookback: Option<Lookback>,
+    /// Name of this stage in the pipeline, unique there; without it the stage's own, numbered from
+    /// the second on
+    pub name: Option<Name>,
+}
+
+/// Records before the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Lookback {
+    /// At most this many records
+    pub last: Option<u64>,
+    /// No record older than this
+    pub age: Option<Span>,
+}
+
+/// What happens when a write or a call fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Errors {
+    /// Note it and go on
+    #[default]
+    SkipAndLog,
+    /// Try again with growing pauses
+    RetryWithBackoff,
+    /// Stop the pipeline
+    Fail,
+}
+
+/// What happens when records arrive faster than they are processed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backpressure {
+    /// Keep them on disk
+    #[default]
+    BufferWithSpill,
+    /// Skip the oldest; a `gap` record says which
+    DropOldest,
+    /// Make the source wait
+    Block,
+}
+
+/// Where the stages run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Placement {
+    /// In the perfstream process
+    #[default]
+    Worker,
+    /// The stateless front of the chain in the cluster, the rest in the perfstream process
+    SpuPrefilter,
+}
+
+/// How often the state is saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Checkpoint {
+    /// Time between two snapshots; more often costs more writing, less often a longer replay
+    pub interval: Span,
+    /// How many snapshots are kept; an older one stands in for one that is corrupt
+    #[schemars(range(min = 1, max = 100))]
+    pub retain: u32,
+}
+
+impl Default for Checkpoint {
+    fn default() -> Self {
+        Checkpoint { interval: Span::seconds(10), retain: 3 }
+    }
+}
+
+/// From what a restart goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Recovery {
+    /// The newest snapshot
+    #[default]
+    Latest,
+    /// The newest snapshot that matches this configuration, else the start of the topic
+    Safe,
+    /// No state, from the start of the topic
+    Empty,
+}
+
+/// How many workers share the partitions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Scaling {
+    /// As many as the load asks for
+    Auto {
+        /// At least this many workers
+        #[serde(default = "one")]
+        #[schemars(range(min = 1, max = 1024))]
+        min: u32,
+        /// At most this many workers; more than partitions are idle
+        #[serde(default = "ten")]
+        #[schemars(range(min = 1, max = 1024))]
+        max: u32,
+        /// Add a worker above this share of the busiest metric, 0 to 1
+        #[serde(default = "scale_up")]
+        #[schemars(range(min = 0.0, max = 1.0))]
+        scale_up: f64,
+        /// Take a worker away below this share of the busiest metric, 0 to 1; less than `scale_up`
+        #[serde(default = "scale_down")]
+        #[schemars(range(min = 0.0, max = 1.0))]
+        scale_down: f64,
+        /// What is measured
+        #[serde(default)]
+        metrics: Vec<Resource>,
+    },
+    /// A fixed number
+    Manual {
+        /// Number of workers
+        #[schemars(range(min = 1, max = 1024))]
+        instances: u32,
+        /// What is measured and shown; it changes nothing
+        #[serde(default)]
+        metrics: Vec<Resource>,
+    },
+}
+
+impl Default for Scaling {
+    fn default() -> Self {
+        Scaling::Manual { instances: 1, metrics: Vec::new() }
+    }
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn ten() -> u32 {
+    10
+}
+
+fn scale_up() -> f64 {
+    0.8
+}
+
+fn scale_down() -> f64 {
+    0.3
+}
+
+/// What scaling measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Resource {
+    /// Processor time
+    Cpu,
+    /// Memory of the stages
+    Memory,
+    /// Records per second
+    Throughput,
+    /// Time from the log to the output
+    Latency,
+    /// Records not yet read
+    Lag,
+    /// Events per second that the stages count
+    EventRate,
+    /// Sessions that end per second
+    SessionRate,
+}

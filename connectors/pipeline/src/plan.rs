@@ -1,0 +1,136 @@
+//! A pipeline document as something that can be run: the chain's spec and the router.
+
+use crate::analysis::Analysis;
+use crate::chain::{ChainSpec, StageSpec};
+use crate::model::{AnalyzerType, Pipeline, Uses};
+use crate::output::Router;
+use crate::tables;
+use anyhow::{Context, Result, anyhow};
+use perfstream_core::Kind;
+use perfstream_core::decode::DecodeConfig;
+use perfstream_core::row::Fields;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+
+/// What `run` and `test` need of a pipeline.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The stages
+    pub spec: ChainSpec,
+    /// Topics of rows
+    pub router: Router,
+    /// Topic of the events
+    pub input_topic: String,
+    /// Field whose value decides the partition
+    pub partition_by: Option<String>,
+}
+
+impl Plan {
+    /// Plans a pipeline that `check` found nothing wrong with.
+    pub fn new(pipeline: &Pipeline) -> Result<Plan> {
+        let mut fields = Fields::default();
+        let results = result_kind(pipeline.meta.kind);
+        let output = &pipeline.output;
+        let columns: Vec<_> = output
+            .schema
+            .0
+            .iter()
+            .map(|(name, field)| (name.as_str(), field.field_type().name(), field.expression()))
+            .collect();
+        let analysis = match columns.is_empty() {
+            true => None,
+            false => {
+                let window = output.window.as_deref();
+                let made = Analysis::new(&pipeline.meta.name, results, window, &columns, &mut fields);
+                Some(made.map_err(|issue| anyhow!("output.schema.{issue}"))?)
+            }
+        };
+        let routes: BTreeMap<Kind, String> =
+            pipeline.routes.0.iter().map(|(kind, topic)| (*kind, topic.to_string())).collect();
+        let router = Router::new(&routes, &output.topic, results, output.partition_by.as_deref(), analysis, fields);
+        Ok(Plan {
+            spec: spec(pipeline)?,
+            router,
+            input_topic: pipeline.input.topic.to_string(),
+            partition_by: pipeline.input.partition_by.clone(),
+        })
+    }
+}
+
+/// What the results of an analyzer are.
+fn result_kind(kind: AnalyzerType) -> Kind {
+    match kind {
+        AnalyzerType::Streaming | AnalyzerType::Windowed => Kind::Window,
+        AnalyzerType::EventDriven => Kind::Session,
+        AnalyzerType::Continuous => Kind::Event,
+    }
+}
+
+/// The chain of a pipeline. `input.schema` and `input.dedupe` are work for the first filter; a
+/// chain that does not start with one gets one in front.
+fn spec(pipeline: &Pipeline) -> Result<ChainSpec> {
+    let input = &pipeline.input;
+    let decode = DecodeConfig {
+        format: input.format,
+        columns: input.schema.0.iter().map(|(name, _)| name.clone()).collect(),
+        time: input.time.clone(),
+        ..DecodeConfig::default()
+    };
+    let mut stages = Vec::new();
+    for (transform, name) in pipeline.transforms.iter().zip(pipeline.stage_names()) {
+        let uses = Uses::parse(&transform.uses).with_context(|| format!("`uses: {}`", transform.uses))?;
+        let file = pipeline.origin.as_deref().map_or("", |origin| &origin.source.name);
+        let inlined = tables::inline(&transform.with.0, file).map_err(|issue| anyhow!("{issue}"))?;
+        let config = inlined.unwrap_or_else(|| transform.with.0.to_string());
+        stages.push(StageSpec { name, stage: uses.name.to_string(), config });
+    }
+    let wanted = input_checks(pipeline);
+    if !wanted.is_empty() {
+        if stages.first().is_none_or(|s| s.stage != "filter") {
+            stages.insert(0, StageSpec { name: "input".into(), stage: "filter".into(), config: "{}".into() });
+        }
+        stages[0].config = with_keys(&stages[0].config, &wanted)?;
+    }
+    Ok(ChainSpec { pipeline: pipeline.meta.name.to_string(), decode, stages })
+}
+
+/// `schema` and `dedupe` of the input as keys of a filter.
+fn input_checks(pipeline: &Pipeline) -> Vec<(&'static str, String)> {
+    let input = &pipeline.input;
+    let mut keys = Vec::new();
+    if !input.schema.0.is_empty() {
+        let fields: Vec<String> = input
+            .schema
+            .0
+            .iter()
+            .map(|(name, field)| {
+                let (word, required) = (field.field_type().name(), field.required());
+                format!("{}:{{\"type\":\"{word}\",\"required\":{required}}}", serde_json::Value::from(name.as_str()))
+            })
+            .collect();
+        keys.push(("schema", format!("{{{}}}", fields.join(","))));
+    }
+    if let Some(dedupe) = &input.dedupe {
+        let mut value = serde_json::json!({ "key": dedupe.key, "horizon": dedupe.horizon.to_string() });
+        if let Some(max_keys) = dedupe.max_keys {
+            value["max_keys"] = max_keys.into();
+        }
+        keys.push(("dedupe", value.to_string()));
+    }
+    keys
+}
+
+/// A config object with more keys; what it says itself wins.
+fn with_keys(config: &str, keys: &[(&'static str, String)]) -> Result<String> {
+    let own: BTreeMap<String, &RawValue> = serde_json::from_str(config)?;
+    let mut parts: Vec<String> = Vec::new();
+    for (key, value) in keys.iter().filter(|(key, _)| !own.contains_key(*key)) {
+        parts.push(format!("\"{key}\":{value}"));
+    }
+    let body = config.trim();
+    let body = body.strip_prefix('{').and_then(|b| b.strip_suffix('}')).unwrap_or_default().trim();
+    if !body.is_empty() {
+        parts.push(body.to_string());
+    }
+    Ok(format!("{{{}}}", parts.join(",")))
+}

@@ -1,0 +1,70 @@
+//! `perfstream run`: events from a file, standard input or the embedded log through a pipeline.
+
+mod file;
+mod live;
+mod worker;
+
+pub use worker::Worker;
+
+use crate::chain::ChainOptions;
+use crate::output::Lines;
+use crate::plan::Plan;
+use crate::summary::Summary;
+use anyhow::{Result, bail};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Records handed to the chain at once.
+pub const BATCH_RECORDS: usize = 1000;
+/// or as many as make up this many bytes.
+pub const BATCH_BYTES: usize = 1 << 20;
+
+/// What the user asked for.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// Files by topic; the path `-` is standard input
+    pub inputs: BTreeMap<String, PathBuf>,
+    /// Directory of the embedded log
+    pub data: Option<PathBuf>,
+    /// Directory for JSON lines
+    pub out: Option<PathBuf>,
+    /// Wait for more input
+    pub follow: bool,
+    /// Partitions of input files
+    pub partitions: u32,
+    /// Show a progress bar
+    pub progress: bool,
+    /// Time between snapshots
+    pub checkpoint: Duration,
+    /// Snapshots kept
+    pub retain: u32,
+    /// How the stages run
+    pub chain: ChainOptions,
+}
+
+/// Runs pipelines over their inputs; one summary each.
+pub fn run(plans: &[Plan], options: &RunOptions) -> Result<Vec<Summary>> {
+    if let Some(dir) = &options.data {
+        return live::run(plans, options, dir);
+    }
+    let mut lines = match &options.out {
+        Some(dir) => Lines::dir(dir)?,
+        None => Lines::stdout(),
+    };
+    let mut summaries = Vec::new();
+    for plan in plans {
+        let Some(path) = options.inputs.get(&plan.input_topic) else {
+            bail!(
+                "the pipeline `{}` reads the topic `{}`, for which no input was given: add `--input {}=PATH`, or choose pipelines with `--only`",
+                plan.spec.pipeline,
+                plan.input_topic,
+                plan.input_topic
+            );
+        };
+        lines.prepare(plan.router.topics())?;
+        summaries.push(file::run(plan, path, options, &mut lines)?);
+        lines.flush()?;
+    }
+    Ok(summaries)
+}

@@ -1,0 +1,196 @@
+//! Events from a file or standard input: every line is a record, its end closes everything.
+
+use super::{BATCH_BYTES, BATCH_RECORDS, RunOptions, Worker};
+use crate::host::Lines as Batch;
+use crate::output::{Emission, Lines};
+use crate::partition::partition_of;
+use crate::plan::Plan;
+use crate::summary::Summary;
+use anyhow::{Context, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use perfstream_core::Tick;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Runs one pipeline over one file.
+pub fn run(plan: &Plan, path: &Path, options: &RunOptions, lines: &mut Lines) -> Result<Summary> {
+    let mut worker = Worker::new(plan, &options.chain);
+    let batches = vec![Batch::default(); options.partitions.max(1) as usize];
+    for partition in 0..options.partitions.max(1) {
+        worker.warm_up(partition)?;
+    }
+    let mut run = FileRun { plan, worker, lines, batches };
+    match options.follow {
+        true => run.follow(path)?,
+        false => run.whole(path, options.progress)?,
+    }
+    run.worker.summary()
+}
+
+struct FileRun<'r, 'p> {
+    plan: &'p Plan,
+    worker: Worker<'p>,
+    lines: &'r mut Lines,
+    /// Lines not yet processed, per partition
+    batches: Vec<Batch>,
+}
+
+impl FileRun<'_, '_> {
+    /// To the end of the file, then closes everything.
+    fn whole(&mut self, path: &Path, progress: bool) -> Result<()> {
+        let (mut reader, bar) = open(path, progress)?;
+        let mut line = Vec::new();
+        let mut since_shown = 0;
+        loop {
+            let read = read_line(&mut reader, &mut line).with_context(|| format!("input {}", path.display()))?;
+            if read == 0 {
+                break;
+            }
+            self.add(&line)?;
+            since_shown += read as u64;
+            if since_shown > 1 << 20 {
+                bar.inc(since_shown);
+                since_shown = 0;
+            }
+        }
+        bar.finish_and_clear();
+        self.flush_all()?;
+        self.tick(Tick { time: 0, offset: -1, end_of_input: true })
+    }
+
+    /// Lines as they come, with a tick every second; ends with the input or the process.
+    fn follow(&mut self, path: &Path) -> Result<()> {
+        let incoming = lines_of(path)?;
+        loop {
+            match incoming.recv_timeout(Duration::from_secs(1)) {
+                Ok(line) => {
+                    self.add(&line?)?;
+                    while let Ok(line) = incoming.try_recv() {
+                        self.add(&line?)?;
+                    }
+                    self.flush_all()?;
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                    self.tick(Tick { time: now.as_micros() as i64, offset: -1, end_of_input: false })?;
+                }
+                Err(RecvTimeoutError::Disconnected) => return self.flush_all(),
+            }
+            self.lines.flush()?;
+        }
+    }
+
+    fn add(&mut self, line: &[u8]) -> Result<()> {
+        let count = self.batches.len() as u32;
+        let partition = partition_of(line, self.plan.partition_by.as_deref(), count) as usize;
+        let batch = &mut self.batches[partition];
+        batch.push(line);
+        if batch.len() >= BATCH_RECORDS || batch.size_bytes() >= BATCH_BYTES {
+            self.flush(partition)?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, partition: usize) -> Result<()> {
+        let mut failed = Ok(());
+        let batch = &mut self.batches[partition];
+        let mut send = writer(self.plan, self.lines, &mut failed);
+        self.worker.process_lines(partition as u32, batch, &mut send)?;
+        batch.advance();
+        drop(send);
+        failed
+    }
+
+    fn flush_all(&mut self) -> Result<()> {
+        (0..self.batches.len()).try_for_each(|p| self.flush(p))
+    }
+
+    fn tick(&mut self, tick: Tick) -> Result<()> {
+        for partition in 0..self.batches.len() {
+            let tick = Tick { offset: self.batches[partition].first_offset - 1, ..tick };
+            let mut failed = Ok(());
+            self.worker.tick(partition as u32, &tick, &mut writer(self.plan, self.lines, &mut failed))?;
+            failed?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes emissions; the first failure is kept for the caller.
+fn writer<'w>(plan: &'w Plan, lines: &'w mut Lines, failed: &'w mut Result<()>) -> impl FnMut(Emission) + 'w {
+    move |emission| {
+        if failed.is_ok() {
+            *failed = lines.write(&plan.router.topics()[emission.topic], &emission.record.value);
+        }
+    }
+}
+
+fn open(path: &Path, progress: bool) -> Result<(Box<dyn BufRead>, ProgressBar)> {
+    if path == Path::new("-") {
+        return Ok((Box::new(BufReader::new(std::io::stdin())), ProgressBar::hidden()));
+    }
+    let file = File::open(path).with_context(|| format!("input {}", path.display()))?;
+    let bar = match progress {
+        true => ProgressBar::new(file.metadata().map_or(0, |m| m.len())),
+        false => ProgressBar::hidden(),
+    };
+    let template = "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    Ok((Box::new(BufReader::with_capacity(1 << 18, file)), bar))
+}
+
+/// Reads one line without its end; returns the bytes taken, 0 at the end of the input.
+fn read_line(reader: &mut dyn BufRead, line: &mut Vec<u8>) -> std::io::Result<usize> {
+    line.clear();
+    let read = reader.read_until(b'\n', line)?;
+    if line.last() == Some(&b'\n') {
+        line.pop();
+        if line.last() == Some(&b'\r') {
+            line.pop();
+        }
+    }
+    Ok(read)
+}
+
+/// Reads lines in a thread of its own, so that time can pass while none comes. A file is followed
+/// as it grows.
+fn lines_of(path: &Path) -> Result<Receiver<std::io::Result<Vec<u8>>>> {
+    let is_file = path != Path::new("-");
+    let (sender, receiver) = sync_channel(BATCH_RECORDS);
+    if is_file {
+        open(path, false)?; // its error is the caller's; the thread opens it again
+    }
+    let path = path.to_path_buf();
+    std::thread::spawn(move || {
+        let Ok((mut reader, _)) = open(&path, false) else { return };
+        let mut partial = Vec::new();
+        let mut part = Vec::new();
+        loop {
+            part.clear();
+            match reader.read_until(b'\n', &mut part) {
+                Ok(0) if is_file => std::thread::sleep(Duration::from_millis(100)),
+                Ok(0) => return,
+                Ok(_) => {
+                    partial.extend_from_slice(&part);
+                    // A line that is still being written has no end yet.
+                    if partial.last() != Some(&b'\n') && is_file {
+                        continue;
+                    }
+                    let end = partial.trim_ascii_end().len();
+                    partial.truncate(end);
+                    if sender.send(Ok(std::mem::take(&mut partial))).is_err() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    drop(sender.send(Err(error)));
+                    return;
+                }
+            }
+        }
+    });
+    Ok(receiver)
+}

@@ -1,0 +1,121 @@
+//! One pipeline over its partitions: a chain each, created when its first record comes.
+
+use crate::chain::{Chain, ChainOptions};
+use crate::host::{Lines, LogRecord};
+use crate::output::Emission;
+use crate::plan::Plan;
+use crate::summary::{Balance, StageCounters, Summary};
+use anyhow::Result;
+use perfstream_core::{Kind, Tick};
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+/// Runs a plan.
+pub struct Worker<'p> {
+    plan: &'p Plan,
+    options: ChainOptions,
+    chains: BTreeMap<u32, Chain>,
+    written: BTreeMap<Kind, u64>,
+    events_out: u64,
+    started: Instant,
+}
+
+impl<'p> Worker<'p> {
+    /// A worker without chains yet.
+    pub fn new(plan: &'p Plan, options: &ChainOptions) -> Worker<'p> {
+        Worker {
+            plan,
+            options: options.clone(),
+            chains: BTreeMap::new(),
+            written: BTreeMap::new(),
+            events_out: 0,
+            started: Instant::now(),
+        }
+    }
+
+    /// The chain of a partition.
+    pub fn chain(&mut self, partition: u32) -> Result<&mut Chain> {
+        if !self.chains.contains_key(&partition) {
+            let options = ChainOptions { partition, ..self.options.clone() };
+            let chain = Chain::new(&self.plan.spec, &options)?.with_fields(self.plan.router.fields().clone());
+            self.chains.insert(partition, chain);
+        }
+        Ok(self.chains.entry(partition).or_insert_with(|| unreachable!("just inserted")))
+    }
+
+    /// Starts the chain now.
+    pub fn warm_up(&mut self, partition: u32) -> Result<()> {
+        self.chain(partition)?;
+        self.start_clock();
+        Ok(())
+    }
+
+    /// The rate is measured from here on: compiling is no part of it.
+    pub fn start_clock(&mut self) {
+        self.started = Instant::now();
+    }
+
+    /// Records of one partition, in offset order.
+    pub fn process(&mut self, partition: u32, records: &[LogRecord], send: &mut dyn FnMut(Emission)) -> Result<()> {
+        self.with(partition, send, |chain, emit| chain.process(records, emit))
+    }
+
+    /// Lines of a file, for one partition.
+    pub fn process_lines(&mut self, partition: u32, lines: &Lines, send: &mut dyn FnMut(Emission)) -> Result<()> {
+        self.with(partition, send, |chain, emit| chain.process_lines(lines, emit))
+    }
+
+    /// Time passes in one partition.
+    pub fn tick(&mut self, partition: u32, tick: &Tick, send: &mut dyn FnMut(Emission)) -> Result<()> {
+        self.with(partition, send, |chain, emit| chain.tick(tick, emit))
+    }
+
+    fn with(
+        &mut self,
+        partition: u32,
+        send: &mut dyn FnMut(Emission),
+        work: impl FnOnce(&mut Chain, &mut dyn FnMut(&perfstream_core::Row<'_>)) -> Result<()>,
+    ) -> Result<()> {
+        let plan = self.plan;
+        let (mut written, mut events) = (std::mem::take(&mut self.written), 0);
+        let chain = self.chain(partition)?;
+        let result = work(chain, &mut |row| {
+            events += (row.meta.kind == Kind::Event) as u64;
+            plan.router.route(row, &mut |emission| {
+                *written.entry(emission.kind).or_default() += 1;
+                send(emission);
+            });
+        });
+        self.written = written;
+        self.events_out += events;
+        result
+    }
+
+    /// Forgets the chain of a partition, and with it its state.
+    pub fn discard(&mut self, partition: u32) {
+        self.chains.remove(&partition);
+    }
+
+    /// The numbers so far.
+    pub fn summary(&mut self) -> Result<Summary> {
+        let mut stages: StageCounters = Vec::new();
+        for chain in self.chains.values_mut() {
+            for (n, (name, counters)) in chain.counters()?.into_iter().enumerate() {
+                if stages.len() <= n {
+                    stages.push((name, counters));
+                    continue;
+                }
+                for (counter, value) in counters {
+                    *stages[n].1.entry(counter).or_default() += value;
+                }
+            }
+        }
+        Ok(Summary {
+            pipeline: self.plan.spec.pipeline.clone(),
+            balance: Balance::new(&stages, self.events_out),
+            written: self.written.clone(),
+            stages,
+            elapsed: self.started.elapsed(),
+        })
+    }
+}

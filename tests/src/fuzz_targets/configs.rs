@@ -1,0 +1,76 @@
+//! The stages under test: each with a config that uses most of what it can.
+
+/// `$call!(Stage, number)` for the stage of that number, of [`CONFIGS`].
+macro_rules! stage_of {
+    ($n:expr, $run:ident($($arg:expr),*)) => {
+        match $n {
+            0 => $run::<perfstream_core::filter::Filter>($($arg),*),
+            1 => $run::<perfstream_core::enrich::Enrich>($($arg),*),
+            2 => $run::<perfstream_core::sessionize::Sessionize>($($arg),*),
+            3 => $run::<perfstream_core::aggregate::Aggregate>($($arg),*),
+            4 => $run::<perfstream_core::classify::Classify>($($arg),*),
+            _ => $run::<perfstream_core::alert::AlertStage>($($arg),*),
+        }
+    };
+}
+pub(super) use stage_of;
+
+/// Number of stages.
+pub(super) const STAGES: usize = 6;
+
+/// `with:` of each stage, as JSON.
+pub(super) const CONFIGS: [&str; STAGES] = [
+    r#"{"schema":{"value":{"type":"number","required":false}},
+        "dedupe":{"key":["id"],"horizon":"10s","max_keys":4},
+        "where":"value >= 0 OR value IS NULL",
+        "criteria":[{"field":"page","operator":"in","values":["/health"],"action":"exclude"}]}"#,
+    r#"{"rename":{"p":"page"},"default":{"connection":"4g"},"source":"user-context",
+        "fields":["location","network","device-specs"],
+        "tables":{"user-context":{"rows":[{"sessionId":"s1","location":{"country":"NO"}}],"max_rows":4},
+                  "pages":{"key":["page"],"rows":[{"page":"/a","team":"x"}],"max_rows":3}},
+        "lookups":[{"table":"pages","fields":["team"],"prefix":"page_"}],
+        "derive":["hour-of-day","day-of-week","rating","browser","os"],
+        "time_zone":"Europe/Berlin","metric":"LCP","drop":["junk"]}"#,
+    r#"{"key":"sessionId","timeout":"5s","max_length":"20s","method":"cls","max_sessions":3,"max_navigations":2,
+        "functions":{"n":{"type":"count"},"cls":{"type":"cls-with-session-gaps"},
+                     "pages":{"type":"collect-list","field":"page","distinct":true,"limit":3},
+                     "sum":{"type":"sum","field":"value"},"low":{"type":"min","field":"value"},
+                     "high":{"type":"max","field":"value"},"last":{"type":"last","field":"browser"}}}"#,
+    r#"{"group_by":["page","browser"],"max_groups":3,"windows":[
+        {"name":"t","type":"tumbling","size":"5s","allowed_lateness":"3s","functions":{
+            "n":{"type":"count"},"p":{"type":"percentile","parameter":75,"field":"value"},
+            "slow":{"type":"ratio","where":"value > 1000"},"share":{"type":"expression","expression":"slow / n"}}},
+        {"name":"s","type":"sliding","size":"20s","slide":"5s","trigger":"processing-time","output_interval":"10s","functions":{
+            "line":{"type":"linear-regression","field":"value"},"mean":{"type":"mean","field":"value"},
+            "sd":{"type":"stddev","field":"value"},"sum":{"type":"sum","field":"value"},
+            "pages":{"type":"collect-list","field":"page","distinct":true,"limit":3},
+            "odd":{"type":"isolation-forest","features":["value","browser"],"trees":3,"sub_sample":4,"min_training":2,"min_scored":1}}},
+        {"name":"v","type":"session","gap":"4s","max_length":"12s","allowed_lateness":"2s","functions":{
+            "cls":{"type":"cls-with-session-gaps"},"low":{"type":"min","field":"value"},
+            "high":{"type":"max","field":"value"},"rate":{"type":"rate"}}}]}"#,
+    r#"{"field":"value","as":"stability","ranges":[{"max":0.1,"label":"good"},{"min":0.1,"max":0.25,"label":"fair"},{"min":0.25,"label":"poor"}]}"#,
+    r#"{"group_by":["page"],"max_alerts":3,"emit_pending":true,"kinds":["event","window","session"],"rules":[
+        {"name":"slow","condition":"value > 1000 OR p > 1000","severity":"warning","notification":["slack"],
+         "throttle":"5s","for":"2s","resolve_after":"3s","summary":"{page}: {value}","labels":{"team":"web"}},
+        {"name":"odd","condition":"odd > 0.8 OR high > 5000 OR cls > 0.25","severity":"critical","notification":["pagerduty"],"throttle":"1s"}],
+        "escalation":{"enabled":true,"levels":[{"duration":"3s","severity":"error"},{"duration":"9s","severity":"critical"}]}}"#,
+];
+
+/// Records that every stage finds something in.
+pub(super) const LINES: [&str; 12] = [
+    r#"{"timestamp":"2026-01-01T00:00:00Z","id":"a","value":2600,"page":"/a","browser":"chrome","sessionId":"s1","device":"tablet"}"#,
+    r#"{"timestamp":"2026-01-01T00:00:01.5Z","id":"b","value":0.25,"page":"/b","browser":"firefox","sessionId":"s2","sources":["x"],"startTime":100}"#,
+    r#"{"timestamp":"2026-01-01T00:00:02Z","id":"a","value":7000,"page":"/a","browser":"chrome","sessionId":"s1","navigationId":"n2"}"#,
+    r#"{"timestamp":"2026-01-01T00:00:03Z","id":"c","value":null,"page":"/health","browser":"chrome","sessionId":"s3"}"#,
+    r#"{"timestamp":"2026-01-01T00:00:06Z","id":7,"value":-1,"p":"/c","userAgent":"Mozilla/5.0 (X11; Linux x86_64) Firefox/130.0"}"#,
+    r#"{"timestamp":"2026-01-01T00:00:01Z","id":"d","value":9000.5,"page":"/a","browser":"safari","sessionId":"s4","reset":"back-forward-cache"}"#,
+    r#"{"kind":"window","timestamp":"2026-01-01T00:00:10Z","window":"t","page":"/a","p":7000,"odd":0.9,"high":9000}"#,
+    r#"{"timestamp":"2026-01-01T00:00:11Z","id":"e","value":1500,"page":"/d","browser":"edge","sessionId":"s1"}"#,
+    r#"{"timestamp":"2026-01-01T00:00:12Z","id":"f","value":100,"page":"/e","browser":"edge","sessionId":"s5","sources":["y","x"],"startTime":900}"#,
+    r#"{"kind":"session","timestamp":"2026-01-01T00:00:13Z","page":"/a","cls":0.5,"value":0.2}"#,
+    r#"{"timestamp":"2026-01-01T00:00:21Z","id":"g","value":"text","page":"/a","browser":"chrome","sessionId":"s2"}"#,
+    r#"{"timestamp":"2026-01-01T00:00:25Z","id":"h","value":3,"page":"/a","browser":"chrome","sessionId":"s6"}"#,
+];
+
+/// 2026-01-01T00:00:00Z in microseconds.
+pub(super) const START_US: i64 = 1_767_225_600_000_000;

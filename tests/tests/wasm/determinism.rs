@@ -1,0 +1,253 @@
+//! The same bytes out, however records were cut into batches, in whatever form they travel between
+//! stages, wherever the chain was stopped and restored, and in either host of the modules; native
+//! code agrees in everything but floats, and in those to 1e-9.
+
+use perfstream::chain::{Chain, ChainOptions, Placement};
+use perfstream::generate::Metric;
+use perfstream::host::Lines;
+use perfstream::plan::Plan;
+use perfstream_core::{Kind, Tick};
+use perfstream_tests::poison::cases;
+use perfstream_tests::random::Random;
+use perfstream_tests::run::{Line, Ran, Schedule, Step, counters, run};
+use perfstream_tests::{feed, plan, wasm};
+use serde_json::Value;
+
+/// Bad records of a size that streams have.
+fn poison() -> Vec<Vec<u8>> {
+    let fields = [("timestamp".to_string(), "\"2026-01-05T08:00:00Z\"".to_string())];
+    let records = cases("cases/poison").into_iter().map(|c| c.record(&fields));
+    records.filter(|r| r.len() < 2000).collect()
+}
+
+/// Generated events with late, duplicate and bad ones among them.
+fn lines(metric: Metric, seed: u64, events: u64) -> Vec<Vec<u8>> {
+    let faults = ["late-and-duplicated@0s+20m:0.1", "step@3m+10m:2.5"];
+    let mut lines = feed::generated(metric, seed, events, &faults);
+    // Every fortieth comes again under another id, as if it had happened an hour before.
+    for n in (40..lines.len()).step_by(40).rev() {
+        let text = String::from_utf8_lossy(&lines[n]).into_owned();
+        let late = text.replacen("-05T08:", "-05T07:", 1).replacen("\"id\":\"", "\"id\":\"late-", 1);
+        lines.insert(n, late.into_bytes());
+    }
+    feed::with_poison(lines, &poison(), 30, seed)
+}
+
+/// As [`lines`], with microseconds in the time stamps.
+fn fine_lines(metric: Metric, seed: u64, events: u64) -> Vec<Vec<u8>> {
+    let fine = |(n, line): (usize, Vec<u8>)| match String::from_utf8(line) {
+        Ok(text) => {
+            text.replacen("Z\"", &format!("{:03}Z\"", n * 7 % 1000), 1).replacen(":00000Z", ":00.000Z", 1).into_bytes()
+        }
+        Err(other) => other.into_bytes(),
+    };
+    lines(metric, seed, events).into_iter().enumerate().map(fine).collect()
+}
+
+/// The first place where two runs differ.
+fn difference(found: &Ran, expected: &Ran) -> Option<String> {
+    let pairs = found.lines.iter().zip(&expected.lines);
+    if let Some((n, (a, b))) = pairs.enumerate().find(|(_, (a, b))| a != b) {
+        return Some(format!("row {n}: {a:#?}\ninstead of {b:#?}"));
+    }
+    if found.lines.len() != expected.lines.len() {
+        let longer = if found.lines.len() > expected.lines.len() { found } else { expected };
+        let next = &longer.lines[found.lines.len().min(expected.lines.len())];
+        return Some(format!("{} rows instead of {}; the next is {next:#?}", found.lines.len(), expected.lines.len()));
+    }
+    for (a, b) in found.counters.iter().zip(&expected.counters) {
+        if a != b {
+            return Some(format!("counters {a:?}\ninstead of {b:?}"));
+        }
+    }
+    (found != expected).then(|| format!("{:?} instead of {:?}", found.balance, expected.balance))
+}
+
+/// A way to cut a stream: batches of about `length`, stopped at some records and around some ticks.
+fn schedule(random: &mut Random, steps: &[Step], length: usize, stops: usize) -> Schedule {
+    let mut schedule = Schedule::default();
+    schedule.cuts.extend((1..steps.len()).filter(|_| random.one_in(length)));
+    schedule.restarts.extend((0..stops).map(|_| 1 + random.below(steps.len() - 1)));
+    let ticks: Vec<usize> = (0..steps.len()).filter(|at| !matches!(steps[*at], Step::Record(_))).collect();
+    if stops > 0 && !ticks.is_empty() {
+        // Right before a tick, and right behind one.
+        schedule.restarts.insert(ticks[random.below(ticks.len())]);
+        schedule.restarts.insert((ticks[random.below(ticks.len())] + 1).min(steps.len() - 1));
+    }
+    schedule
+}
+
+/// Holds 20 ways of running a stream to the bytes of the plainest one; returns that.
+fn check(plan: &Plan, steps: &[Step], seed: u64) -> Ran {
+    let expected = run(&plan.spec, &wasm(), steps, &Schedule::default()).expect("no trap");
+    assert!(expected.balance.holds(), "{:?}", expected.balance);
+    let mut random = Random::new(seed);
+    for way in 0..20 {
+        let length = [1, 2, 7, 50, 400, steps.len()][way % 6];
+        let stops = [0, 1, 3][way % 3];
+        let options = ChainOptions { packed: way % 4 < 2, ..wasm() };
+        let schedule = schedule(&mut random, steps, length, stops);
+        let found = run(&plan.spec, &options, steps, &schedule).expect("no trap");
+        if let Some(what) = difference(&found, &expected) {
+            let packed = options.packed;
+            panic!(
+                "{}: way {way}, seed {seed}: packed {packed}, batches of about {length}, restarts at {:?}:\n{what}",
+                plan.spec.pipeline, schedule.restarts
+            );
+        }
+    }
+    let native = ChainOptions { placement: Placement::Native, ..wasm() };
+    let native = run(&plan.spec, &native, steps, &schedule(&mut random, steps, 20, 3)).expect("native");
+    agree(&native, &expected);
+    expected
+}
+
+/// Exact but for floats.
+fn agree(native: &Ran, wasm: &Ran) {
+    assert_eq!(native.counters, wasm.counters, "native counters");
+    assert_eq!(native.lines.len(), wasm.lines.len(), "native rows");
+    for (a, b) in native.lines.iter().zip(&wasm.lines) {
+        let plain = |l: &Line| Line { json: String::new(), ..l.clone() };
+        let same = plain(a) == plain(b) && (a.json == b.json || close(&a.value(), &b.value()));
+        assert!(same, "native {a:#?}\nWASM {b:#?}");
+    }
+}
+
+fn close(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(x), Value::Number(y)) if x.is_f64() || y.is_f64() => {
+            let (x, y) = (x.as_f64().unwrap_or_default(), y.as_f64().unwrap_or_default());
+            (x - y).abs() <= 1e-9 * x.abs().max(y.abs())
+        }
+        (Value::Array(x), Value::Array(y)) => x.len() == y.len() && x.iter().zip(y).all(|(x, y)| close(x, y)),
+        (Value::Object(x), Value::Object(y)) => {
+            x.len() == y.len() && x.iter().zip(y).all(|((k, x), (l, y))| k == l && close(x, y))
+        }
+        _ => a == b,
+    }
+}
+
+/// The stream was about something: every part of the balance, and these kinds of rows.
+fn covers(ran: &Ran, kinds: &[Kind]) {
+    let b = &ran.balance;
+    for (what, n) in [("counted", b.counted), ("duplicate", b.duplicate), ("dead", b.dead)] {
+        assert!(n > 0, "nothing {what}: {b:?}");
+    }
+    for kind in kinds {
+        assert!(ran.count(*kind) > 3, "{} rows of kind {}", ran.count(*kind), kind.name());
+    }
+}
+
+#[test]
+fn windows_of_a_file() {
+    let plan = plan("cases/chains/lcp.yaml");
+    let ran = check(&plan, &feed::file(&lines(Metric::Lcp, 11, 1200)), 1);
+    covers(&ran, &[Kind::Window, Kind::Alert, Kind::Late, Kind::DeadLetter]);
+    let of = |name: &str| ran.lines.iter().filter(|l| l.kind == Kind::Window && l.value()["window"] == name).count();
+    for name in ["one_minute", "five_minutes", "now", "visits"] {
+        assert!(of(name) > 5, "{} rows of {name}", of(name));
+    }
+}
+
+#[test]
+fn windows_of_a_live_log() {
+    let plan = plan("cases/chains/lcp.yaml");
+    let ran = check(&plan, &feed::live(&fine_lines(Metric::Lcp, 12, 1200), 20, 5), 2);
+    covers(&ran, &[Kind::Window, Kind::Alert, Kind::Late, Kind::DeadLetter]);
+}
+
+#[test]
+fn sessions_of_a_live_log() {
+    let plan = plan("cases/chains/cls.yaml");
+    let ran = check(&plan, &feed::live(&lines(Metric::Cls, 13, 1500), 20, 6), 3);
+    covers(&ran, &[Kind::Session, Kind::Alert, Kind::DeadLetter]);
+}
+
+#[test]
+fn alerts_on_events_and_ticks() {
+    let plan = plan("cases/chains/alerts.yaml");
+    let ran = check(&plan, &feed::live(&lines(Metric::Lcp, 14, 1500), 8, 7), 4);
+    covers(&ran, &[Kind::Event, Kind::Alert, Kind::DeadLetter]);
+    let alerts: Vec<Value> = ran.lines.iter().filter(|l| l.kind == Kind::Alert).map(Line::value).collect();
+    for state in ["pending", "firing", "resolved"] {
+        assert!(alerts.iter().any(|a| a["state"] == state), "no alert is {state}");
+    }
+    assert!(alerts.iter().any(|a| a["severity"] == "critical"), "no alert escalates");
+}
+
+#[test]
+fn a_stream_cut_at_every_record() {
+    let plan = plan("cases/chains/alerts.yaml");
+    let steps = feed::live(&lines(Metric::Lcp, 15, 150), 10, 8);
+    let expected = run(&plan.spec, &wasm(), &steps, &Schedule::default()).expect("no trap");
+    for packed in [true, false] {
+        let options = ChainOptions { packed, ..wasm() };
+        let everywhere = Schedule { restarts: (1..steps.len()).collect(), ..Schedule::default() };
+        for schedule in [Schedule::singles(steps.len()), everywhere] {
+            let found = run(&plan.spec, &options, &steps, &schedule).expect("no trap");
+            assert_eq!(difference(&found, &expected), None, "packed {packed}");
+        }
+    }
+}
+
+#[test]
+fn fluvios_own_engine_gives_the_same() {
+    let plan = plan("cases/chains/cls.yaml");
+    let steps = feed::live(&lines(Metric::Cls, 16, 600), 20, 9);
+    let schedule = schedule(&mut Random::new(5), &steps, 40, 0);
+    let expected = run(&plan.spec, &wasm(), &steps, &Schedule::default()).expect("no trap");
+    for packed in [true, false] {
+        let options = ChainOptions { placement: Placement::Engine, packed, ..wasm() };
+        let found = run(&plan.spec, &options, &steps, &schedule).expect("no trap");
+        assert_eq!(difference(&found, &expected), None, "packed {packed}");
+    }
+}
+
+/// The way of file input: lines without a copy of each.
+#[test]
+fn lines_of_a_file_are_records() {
+    let plan = plan("cases/chains/cls.yaml");
+    let lines = lines(Metric::Cls, 18, 800);
+    let steps = feed::file(&lines);
+    let expected = run(&plan.spec, &wasm(), &steps, &Schedule::default()).expect("no trap");
+    let mut chain = Chain::new(&plan.spec, &wasm()).expect("a chain");
+    let (mut found, mut batch) = (Vec::new(), Lines::default());
+    for line in &lines {
+        batch.push(line);
+        if batch.len() == 33 {
+            chain.process_lines(&batch, &mut |row| found.push(Line::of(row))).expect("no trap");
+            batch.advance();
+        }
+    }
+    chain.process_lines(&batch, &mut |row| found.push(Line::of(row))).expect("no trap");
+    let end = Tick { time: 0, offset: lines.len() as i64 - 1, end_of_input: true };
+    chain.tick(&end, &mut |row| found.push(Line::of(row))).expect("no trap");
+    assert_eq!(found, expected.lines);
+    assert_eq!(counters(&mut chain).expect("counters"), expected.counters);
+}
+
+#[test]
+fn csv_lines() {
+    let text = include_str!("../../cases/chains/lcp.yaml");
+    let text =
+        text.replace("topic: lcp-stream", "topic: lcp-stream\n  format: csv").replace(", receive_field: received", "");
+    let report = perfstream::check::check_text("csv.yaml", &text);
+    let shown = report.render(false);
+    let [pipeline] = &report.into_pipelines()[..] else { panic!("{shown}") };
+    let plan = Plan::new(pipeline).expect("a plan");
+    let row = |line: Vec<u8>| {
+        let event: Value = serde_json::from_slice(&line).unwrap_or_default();
+        let cell = |name: &str| event[name].as_str().map_or_else(|| event[name].to_string(), String::from);
+        let cells = ["timestamp", "id", "value", "page", "browser", "device", "connection"].map(cell);
+        cells.map(|c| format!("\"{c}\"")).join(",").into_bytes()
+    };
+    let good: Vec<Vec<u8>> = feed::generated(Metric::Lcp, 17, 300, &[]).into_iter().map(row).collect();
+    let bad = [b"1,2".to_vec(), b"\"open".to_vec(), b"\xff,,,,,,".to_vec(), b"\"a\"b,,,,,,".to_vec()];
+    let steps = feed::file(&feed::with_poison(good, &bad, 20, 3));
+    let expected = run(&plan.spec, &wasm(), &steps, &Schedule::default()).expect("no trap");
+    let json = ChainOptions { packed: false, ..wasm() };
+    let found = run(&plan.spec, &json, &steps, &schedule(&mut Random::new(6), &steps, 9, 2)).expect("no trap");
+    assert_eq!(difference(&found, &expected), None);
+    assert!(expected.balance.holds() && expected.balance.dead > 3, "{:?}", expected.balance);
+    assert_eq!(expected.balance.counted, 300, "{:?}", expected.balance);
+}

@@ -1,0 +1,37 @@
+//! `cargo xtask bench`: figures, printed; nothing here is a test.
+
+mod lcp;
+mod memory;
+mod peer;
+
+use anyhow::Result;
+use clap::Subcommand;
+use std::process::ExitCode;
+
+/// What to measure.
+#[derive(Subcommand)]
+pub enum Bench {
+    /// Speed of the windowed LCP job beside the same job by hand and in Flink
+    #[command(after_help = "\
+Examples:
+  cargo xtask bench lcp
+  cargo xtask bench lcp --events 200000 --rounds 3
+
+Flink runs where it is installed (tests/bench/flink/install.sh). Windows are held against an exact
+reference where python3 has numpy. Times are medians of rounds in which the engines take turns;
+start-up is taken out by a run over one event.")]
+    Lcp(lcp::LcpArgs),
+    /// Memory of the WASM stages: 20 million records, 100,000 groups, 2 million keys
+    #[command(after_help = "Example:\n  cargo xtask bench memory --only groups")]
+    Memory(memory::MemoryArgs),
+}
+
+impl Bench {
+    /// Runs it. A failure is a wrong result or a broken bound, never a slow machine.
+    pub fn run(self) -> Result<ExitCode> {
+        match self {
+            Bench::Lcp(args) => lcp::run(&args),
+            Bench::Memory(args) => memory::run(&args),
+        }
+    }
+}

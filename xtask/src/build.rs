@@ -1,0 +1,59 @@
+//! The SmartModules, then the binary that carries them.
+
+use crate::command::{cargo, root, run, target};
+use crate::toolchain::Toolchain;
+use anyhow::{Context, Result};
+use std::path::PathBuf;
+
+/// Every crate under `smartmodules/` that is a module.
+pub fn modules() -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in root().join("smartmodules").read_dir()? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.path().join("Cargo.toml").exists() && name != "core" && name != "sdk" {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Where the built modules lie.
+pub fn modules_dir() -> PathBuf {
+    target().join("modules")
+}
+
+/// Builds the `.wasm` files into [`modules_dir`].
+pub fn wasm() -> Result<PathBuf> {
+    let toolchain = Toolchain::find()?;
+    let target_dir = target().join("wasm");
+    let mut command = toolchain.cargo_build();
+    command.args(["--locked", "--profile", "release-wasm"]).arg("--target-dir").arg(&target_dir);
+    let names = modules()?;
+    for name in &names {
+        command.args(["--package", &format!("perfstream-{name}")]);
+    }
+    run(&mut command)?;
+    let dir = modules_dir();
+    std::fs::create_dir_all(&dir)?;
+    for name in &names {
+        let built = target_dir.join(format!("wasm32-unknown-unknown/release-wasm/perfstream_{name}.wasm"));
+        let bytes = std::fs::read(&built).with_context(|| format!("{} was not built", built.display()))?;
+        let to = dir.join(format!("{name}.wasm"));
+        // An unchanged module must not make the binary build again.
+        if std::fs::read(&to).ok().as_deref() != Some(&bytes) {
+            std::fs::write(&to, &bytes)?;
+        }
+    }
+    Ok(dir)
+}
+
+/// Builds the modules and `target/release/perfstream` around them; returns the binary.
+pub fn all() -> Result<PathBuf> {
+    let dir = wasm()?;
+    run(cargo().args(["build", "--locked", "--release", "--package", "perfstream"]).env("PERFSTREAM_MODULES", &dir))?;
+    let binary = target().join("release/perfstream");
+    eprintln!("built {}", binary.display());
+    Ok(binary)
+}

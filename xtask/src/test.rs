@@ -1,0 +1,48 @@
+//! `cargo xtask test`: builds, then every test, check and lint; one closing line.
+
+use crate::build;
+use crate::command::{cargo, pipelines, root};
+use crate::lint::lint;
+use crate::tally::Tally;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+/// Runs everything; the last line of its output is `N passed, N failed`.
+pub fn run() -> ExitCode {
+    let started = Instant::now();
+    let mut tally = Tally::default();
+    match build::all() {
+        Ok(perfstream) => {
+            tally.pass();
+            cargo_tests(&mut tally);
+            shipped_pipelines(&mut tally, &perfstream);
+        }
+        Err(error) => tally.fail("build", &format!("{error:#}")),
+    }
+    lint(&mut tally);
+    let seconds = started.elapsed().as_secs();
+    println!("took {} min {} s", seconds / 60, seconds % 60);
+    tally.close()
+}
+
+/// Unit, property, case and documentation tests of the whole workspace. That generated files are
+/// fresh is one of them (`connectors/pipeline/tests/docs.rs`).
+fn cargo_tests(tally: &mut Tally) {
+    let mut command = cargo();
+    command.args(["test", "--workspace", "--release", "--locked", "--no-fail-fast"]);
+    tally.counted("cargo test", command.env("PERFSTREAM_MODULES", build::modules_dir()));
+}
+
+/// What users copy is checked by the commands that users run.
+fn shipped_pipelines(tally: &mut Tally, perfstream: &Path) {
+    let files = pipelines();
+    if files.is_empty() {
+        return tally.fail("pipelines/*.yaml", "there are none");
+    }
+    for file in &files {
+        let name = format!("perfstream check {}", file.display());
+        tally.step(&name, Command::new(perfstream).arg("check").arg(file).current_dir(root()));
+    }
+    tally.counted("perfstream test", Command::new(perfstream).arg("test").args(&files).current_dir(root()));
+}
