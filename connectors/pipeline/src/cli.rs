@@ -3,12 +3,12 @@
 use anyhow::{Context, Result, bail};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use perfstream::chain::{ChainOptions, Placement};
-use perfstream::log::Log;
 use perfstream::model::Pipeline;
 use perfstream::modules::Modules;
 use perfstream::plan::Plan;
 use perfstream::run::RunOptions;
 use perfstream::{check, explain, run, schema, testing};
+use perfstream_log::embedded::Log;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;

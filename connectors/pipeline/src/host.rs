@@ -11,18 +11,7 @@ use perfstream_sdk::call::{CONTROL_BASE_OFFSET, Call, MORE};
 use perfstream_sdk::wire::{RawRecord, RecordWriter};
 use std::collections::BTreeMap;
 
-/// A record of the input topic.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogRecord {
-    /// Offset in its partition
-    pub offset: i64,
-    /// Log time, milliseconds since the epoch; [`NO_LOG_TIME`] if it has none
-    pub log_time_ms: i64,
-    /// Key
-    pub key: Option<Vec<u8>>,
-    /// Value
-    pub value: Vec<u8>,
-}
+pub use perfstream_log::{LogRecord, NO_LOG_TIME};
 
 /// Lines of a file in one buffer: a batch without an allocation per record.
 #[derive(Debug, Clone, Default)]
@@ -68,9 +57,6 @@ impl Lines {
         self.ends.clear();
     }
 }
-
-/// The log time of records from files: event time stands for it (Fluvio's "no timestamp").
-pub const NO_LOG_TIME: i64 = -1;
 
 /// A record as a stage wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]

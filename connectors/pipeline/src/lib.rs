@@ -10,7 +10,6 @@ pub mod docs;
 pub mod explain;
 pub mod generate;
 pub mod host;
-pub mod log;
 pub mod model;
 pub mod modules;
 pub mod output;

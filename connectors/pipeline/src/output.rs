@@ -1,10 +1,10 @@
 //! Where rows go: kinds to topics, topics to files, the log or the terminal.
 
 use crate::analysis::Analysis;
-use crate::log::NewRecord;
 use anyhow::{Context, Result};
 use perfstream_core::row::{Fields, Slot};
 use perfstream_core::{Kind, Row, Value};
+use perfstream_log::NewRecord;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};

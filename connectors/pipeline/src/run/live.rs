@@ -8,13 +8,14 @@
 
 use super::{BATCH_RECORDS, RunOptions, Worker};
 use crate::host::LogRecord;
-use crate::log::{Log, NewRecord, StoredSnapshot};
 use crate::output::Emission;
 use crate::partition::partition_of;
 use crate::plan::Plan;
 use crate::summary::Summary;
 use anyhow::{Context, Result, bail};
 use perfstream_core::Tick;
+use perfstream_log::NewRecord;
+use perfstream_log::embedded::{Log, StoredSnapshot};
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::BufRead;

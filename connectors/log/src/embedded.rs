@@ -6,7 +6,7 @@
 //! exactly-once needs here. Every record carries a CRC-32 of its bytes; a mismatch is an error
 //! that names the record.
 
-use crate::host::LogRecord;
+use crate::{LogRecord, NewRecord};
 use anyhow::{Context, Result, bail};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use std::path::{Path, PathBuf};
@@ -33,17 +33,6 @@ CREATE TABLE IF NOT EXISTS snapshots (
 pub struct Log {
     connection: Connection,
     path: PathBuf,
-}
-
-/// A record to be appended; the log gives it its offset.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewRecord {
-    /// Log time, milliseconds since the epoch
-    pub log_time_ms: i64,
-    /// Key
-    pub key: Option<Vec<u8>>,
-    /// Value
-    pub value: Vec<u8>,
 }
 
 /// The states of a chain's stages at one offset.
