@@ -15,10 +15,12 @@ use perfstream_core::row::{Batch, Fields, Rows};
 use perfstream_core::stage::Control;
 use perfstream_core::{Context, Output, Row, Tick};
 use perfstream_sdk::params::{OutputForm, Runtime, to_params};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What to run: stages with their configs, and how the first reads records.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ChainSpec {
     /// Name of the pipeline
     pub pipeline: String,
@@ -29,7 +31,8 @@ pub struct ChainSpec {
 }
 
 /// One stage of a chain.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct StageSpec {
     /// Name in the pipeline, unique there
     pub name: String,
@@ -166,6 +169,12 @@ impl Chain {
         Ok(())
     }
 
+    /// The host's clock (microseconds since the epoch) while input waits: only the first stage, which
+    /// reads the records, needs it.
+    pub fn clock(&mut self, time: i64) -> Result<()> {
+        self.stages[0].clock(time)
+    }
+
     /// A reference or feedback record, seen by every stage.
     pub fn control(&mut self, control: &Control) -> Result<()> {
         self.stages.iter_mut().try_for_each(|stage| stage.reference(control))
@@ -229,6 +238,20 @@ impl Chain {
             bail!("the snapshot has {} stages, the pipeline {}", snapshots.len(), self.stages.len());
         }
         self.stages.iter_mut().zip(snapshots).try_for_each(|(stage, bytes)| stage.restore(bytes))
+    }
+
+    /// Takes over the states of a chain of another configuration: each stage that of the stage of its
+    /// name, as far as it can; the others begin anew.
+    pub fn adopt(&mut self, spec: &ChainSpec, snapshots: &[Vec<u8>]) -> Result<()> {
+        for stage in &mut self.stages {
+            let Some((old, bytes)) = spec.stages.iter().zip(snapshots).find(|(old, _)| old.name == stage.name) else {
+                continue;
+            };
+            if let Err(why) = stage.restore(bytes).or_else(|_| stage.adopt(bytes, &old.config)) {
+                tracing::info!(stage = stage.name, "begins anew with its changed configuration: {why:#}");
+            }
+        }
+        Ok(())
     }
 
     /// Counters of every stage, in order.

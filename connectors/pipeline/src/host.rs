@@ -166,6 +166,11 @@ impl Hosted {
         self.control(&Call::Tick(*tick))
     }
 
+    /// The host's clock while input waits; see [`Call::Clock`].
+    pub fn clock(&mut self, time: i64) -> Result<()> {
+        self.control(&Call::Clock(time)).map(drop)
+    }
+
     /// The rest of a reply that said more waits.
     pub fn drain(&mut self) -> Result<Reply> {
         self.control(&Call::Drain)
@@ -198,11 +203,24 @@ impl Hosted {
 
     /// Gives a fresh instance the state it goes on from.
     pub fn restore(&mut self, snapshot: &[u8]) -> Result<()> {
+        self.give(snapshot, |chunk, last| Call::Restore { chunk, last })
+    }
+
+    /// Gives a fresh instance the state of one that had the configuration `config`.
+    pub fn adopt(&mut self, snapshot: &[u8], config: &str) -> Result<()> {
+        let mut config = Some(config.to_string());
+        self.give(snapshot, |chunk, last| match last {
+            false => Call::Restore { chunk, last },
+            true => Call::Adopt { chunk, config: config.take().unwrap_or_default() },
+        })
+    }
+
+    fn give(&mut self, snapshot: &[u8], mut call: impl FnMut(Vec<u8>, bool) -> Call) -> Result<()> {
         let size = perfstream_sdk::call::STATE_CHUNK_BYTES;
         let count = snapshot.len().div_ceil(size).max(1);
         for n in 0..count {
             let chunk = snapshot[n * size..((n + 1) * size).min(snapshot.len())].to_vec();
-            let reply = self.control(&Call::Restore { chunk, last: n + 1 == count })?;
+            let reply = self.control(&call(chunk, n + 1 == count))?;
             if let Some(record) = reply.records.first().filter(|r| !r.value.is_empty()) {
                 let why = String::from_utf8_lossy(&record.value).into_owned();
                 bail!("the snapshot of stage `{}` cannot be used: {why}", self.name);

@@ -7,6 +7,7 @@ pub mod chain;
 pub mod check;
 pub mod diagnostic;
 pub mod docs;
+pub mod exact;
 pub mod explain;
 pub mod generate;
 pub mod host;

@@ -28,6 +28,7 @@ pub struct Router {
     by_kind: BTreeMap<Kind, usize>,
     analysis: Option<(usize, Analysis)>,
     key: Option<Slot>,
+    source: Option<Slot>,
     fields: Fields,
 }
 
@@ -60,8 +61,8 @@ impl Router {
         analysis: Option<Analysis>,
         mut fields: Fields,
     ) -> Router {
-        let key = key.map(|name| fields.slot(name));
-        let mut router = Router { key, fields, ..Router::default() };
+        let (key, source) = (key.map(|name| fields.slot(name)), Some(fields.slot("source_offset")));
+        let mut router = Router { key, source, fields, ..Router::default() };
         for kind in Kind::ALL {
             let topic = match (routes.get(&kind), default_topic(kind)) {
                 (Some(topic), _) => topic,
@@ -94,13 +95,20 @@ impl Router {
         &self.fields
     }
 
-    /// Sends a row on its ways.
-    pub fn route(&self, row: &Row<'_>, send: &mut dyn FnMut(Emission)) {
+    /// A record that is not of the chain's making, for the topic of its kind.
+    pub fn own(&self, kind: Kind, value: Vec<u8>) -> Option<Emission> {
+        let topic = *self.by_kind.get(&kind)?;
+        Some(Emission { kind, topic, record: NewRecord { log_time_ms: 0, key: None, value } })
+    }
+
+    /// Sends a row of an input partition on its ways.
+    pub fn route(&self, row: &Row<'_>, partition: u32, send: &mut dyn FnMut(Emission)) {
         let log_time_ms = row.meta.log_time / 1000;
         let record = |value| NewRecord { log_time_ms, key: self.key_of(row), value };
         if let Some(topic) = self.by_kind.get(&row.meta.kind) {
             let mut value = Vec::with_capacity(256);
             perfstream_core::json::write_row(row, &mut value);
+            self.add_source(row, partition, &mut value);
             send(Emission { kind: row.meta.kind, topic: *topic, record: record(value) });
         }
         if let Some((topic, analysis)) = &self.analysis
@@ -113,6 +121,18 @@ impl Router {
             if let Some(topic) = topic {
                 send(Emission { kind, topic: *topic, record: record(result.json) });
             }
+        }
+    }
+
+    /// A user's own record carries no id of ours: its place in the input tells it from its like.
+    fn add_source(&self, row: &Row<'_>, partition: u32, json: &mut Vec<u8>) {
+        let known = |slot| row.get(slot) != Value::Null;
+        if !matches!(row.meta.kind, Kind::Event | Kind::Late) || self.source.is_some_and(known) {
+            return;
+        }
+        if json.pop() == Some(b'}') {
+            let text = format!(",\"source_partition\":{partition},\"source_offset\":{}}}", row.meta.offset);
+            json.extend_from_slice(text.as_bytes());
         }
     }
 

@@ -1,5 +1,6 @@
 //! Which partition a record belongs to.
 
+use perfstream_log::partition_of_key;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use std::fmt;
 
@@ -8,11 +9,8 @@ use std::fmt;
 pub fn partition_of(record: &[u8], field: Option<&str>, count: u32) -> u32 {
     let (Some(field), 2..) = (field, count) else { return 0 };
     match field_value(record, field) {
-        Some(value) => {
-            let hash = blake3::hash(value.to_string().as_bytes());
-            let word: [u8; 8] = std::array::from_fn(|n| hash.as_bytes()[n]);
-            (u64::from_le_bytes(word) % count as u64) as u32
-        }
+        Some(serde_json::Value::String(text)) => partition_of_key(text.as_bytes(), count),
+        Some(value) => partition_of_key(value.to_string().as_bytes(), count),
         None => 0,
     }
 }

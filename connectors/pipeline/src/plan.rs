@@ -2,15 +2,67 @@
 
 use crate::analysis::Analysis;
 use crate::chain::{ChainSpec, StageSpec};
-use crate::model::{AnalyzerType, Pipeline, Uses};
+use crate::model::{AnalyzerType, OutputField, Pipeline, Uses};
 use crate::output::Router;
 use crate::tables;
 use anyhow::{Context, Result, anyhow};
 use perfstream_core::Kind;
 use perfstream_core::decode::DecodeConfig;
 use perfstream_core::row::Fields;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
+
+/// A pipeline as data: all that its output depends on, tables inlined. It stands in the control
+/// topic, so that what an older configuration began can be finished with it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanSpec {
+    /// The stages
+    pub chain: ChainSpec,
+    /// Topic of the events
+    pub input_topic: String,
+    /// Field whose value decides the partition of an event
+    pub partition_by: Option<String>,
+    /// Topics of kinds, by the kind's word
+    pub routes: BTreeMap<String, String>,
+    /// Topic of the results
+    pub output_topic: String,
+    /// The kind that is a result
+    pub results: String,
+    /// Only results of this window
+    pub window: Option<String>,
+    /// Field whose value becomes the key of an output
+    pub key: Option<String>,
+    /// Columns of the output: name, type word, expression
+    pub columns: Vec<(String, String, Option<String>)>,
+}
+
+impl PlanSpec {
+    /// Of a pipeline that `check` found nothing wrong with.
+    pub fn new(pipeline: &Pipeline) -> Result<PlanSpec> {
+        let output = &pipeline.output;
+        let column = |(name, field): &(String, OutputField)| {
+            (name.clone(), field.field_type().name().to_string(), field.expression().map(str::to_string))
+        };
+        Ok(PlanSpec {
+            chain: chain_spec(pipeline)?,
+            input_topic: pipeline.input.topic.to_string(),
+            partition_by: pipeline.input.partition_by.clone(),
+            routes: pipeline.routes.0.iter().map(|(kind, topic)| (kind.name().into(), topic.to_string())).collect(),
+            output_topic: output.topic.to_string(),
+            results: result_kind(pipeline.meta.kind).name().into(),
+            window: output.window.clone(),
+            key: output.partition_by.clone(),
+            columns: output.schema.0.iter().map(column).collect(),
+        })
+    }
+
+    /// Another configuration has another hash: 32 hexadecimal digits.
+    pub fn hash(&self) -> Result<String> {
+        Ok(perfstream_core::id::id(&[&serde_json::to_vec(self)?]))
+    }
+}
 
 /// What `run` and `test` need of a pipeline.
 #[derive(Debug, Clone)]
@@ -28,31 +80,29 @@ pub struct Plan {
 impl Plan {
     /// Plans a pipeline that `check` found nothing wrong with.
     pub fn new(pipeline: &Pipeline) -> Result<Plan> {
+        Plan::of(&PlanSpec::new(pipeline)?)
+    }
+
+    /// From its data.
+    pub fn of(spec: &PlanSpec) -> Result<Plan> {
+        let kind = |word: &str| Kind::parse(word).ok_or_else(|| anyhow!("unknown kind of record `{word}`"));
         let mut fields = Fields::default();
-        let results = result_kind(pipeline.meta.kind);
-        let output = &pipeline.output;
-        let columns: Vec<_> = output
-            .schema
-            .0
-            .iter()
-            .map(|(name, field)| (name.as_str(), field.field_type().name(), field.expression()))
-            .collect();
+        let results = kind(&spec.results)?;
+        let columns: Vec<_> = spec.columns.iter().map(|(n, w, e)| (n.as_str(), w.as_str(), e.as_deref())).collect();
         let analysis = match columns.is_empty() {
             true => None,
             false => {
-                let window = output.window.as_deref();
-                let made = Analysis::new(&pipeline.meta.name, results, window, &columns, &mut fields);
+                let made = Analysis::new(&spec.chain.pipeline, results, spec.window.as_deref(), &columns, &mut fields);
                 Some(made.map_err(|issue| anyhow!("output.schema.{issue}"))?)
             }
         };
-        let routes: BTreeMap<Kind, String> =
-            pipeline.routes.0.iter().map(|(kind, topic)| (*kind, topic.to_string())).collect();
-        let router = Router::new(&routes, &output.topic, results, output.partition_by.as_deref(), analysis, fields);
+        let routes = spec.routes.iter().map(|(k, topic)| Ok((kind(k)?, topic.clone()))).collect::<Result<_>>()?;
+        let router = Router::new(&routes, &spec.output_topic, results, spec.key.as_deref(), analysis, fields);
         Ok(Plan {
-            spec: spec(pipeline)?,
+            spec: spec.chain.clone(),
             router,
-            input_topic: pipeline.input.topic.to_string(),
-            partition_by: pipeline.input.partition_by.clone(),
+            input_topic: spec.input_topic.clone(),
+            partition_by: spec.partition_by.clone(),
         })
     }
 }
@@ -68,7 +118,7 @@ fn result_kind(kind: AnalyzerType) -> Kind {
 
 /// The chain of a pipeline. `input.schema` and `input.dedupe` are work for the first filter; a
 /// chain that does not start with one gets one in front.
-fn spec(pipeline: &Pipeline) -> Result<ChainSpec> {
+fn chain_spec(pipeline: &Pipeline) -> Result<ChainSpec> {
     let input = &pipeline.input;
     let decode = DecodeConfig {
         format: input.format,

@@ -4,7 +4,7 @@ mod file;
 mod live;
 mod worker;
 
-pub use worker::Worker;
+pub use worker::{Totals, Worker};
 
 use crate::chain::ChainOptions;
 use crate::output::Lines;

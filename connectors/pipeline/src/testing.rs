@@ -42,7 +42,7 @@ fn run_case(plan: &Plan, case: &TestCase, options: &ChainOptions) -> Result<Vec<
     let mut output = Vec::new();
     let mut emit = |row: &perfstream_core::Row<'_>| {
         let mut routed = false;
-        plan.router.route(row, &mut |emission| {
+        plan.router.route(row, options.partition, &mut |emission| {
             routed |= emission.kind == row.meta.kind;
             output.push((emission.kind, serde_json::from_slice(&emission.record.value).unwrap_or_default()));
         });

@@ -194,8 +194,13 @@ impl Decoder {
     /// Time passes: the skew check measures against it.
     pub fn tick(&mut self, tick: &Tick) {
         if !tick.end_of_input {
-            self.last_tick = self.last_tick.max(tick.time);
+            self.clock(tick.time);
         }
+    }
+
+    /// The host's clock, microseconds since the epoch: as a tick, for the skew check alone.
+    pub fn clock(&mut self, time: i64) {
+        self.last_tick = self.last_tick.max(time);
     }
 
     /// Records read and dead so far.

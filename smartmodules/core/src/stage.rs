@@ -123,6 +123,12 @@ pub trait Stage: Sized {
 
     /// Takes a snapshot of the same config and [`Stage::STATE_VERSION`].
     fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError>;
+
+    /// Takes from a snapshot of another config, of the same [`Stage::STATE_VERSION`], what still has a
+    /// meaning; an error if that is nothing, and the stage begins anew.
+    fn adopt(&mut self, _bytes: &[u8], _config: &Self::Config) -> Result<(), RestoreError> {
+        Err(RestoreError("a changed configuration begins with no state".into()))
+    }
 }
 
 /// Writes a state. Never fails for the types that stages keep.

@@ -32,6 +32,17 @@ pub enum Call {
     Control(String),
     /// Replies with the counters as a JSON object
     Counters,
+    /// The host's clock, microseconds since the epoch, while input still waits: records further in
+    /// the future are not believed. It closes nothing, as the input that waits is older.
+    Clock(i64),
+    /// The last chunk of a snapshot that was taken with another configuration: takes from it what
+    /// still has a meaning. Replies as `Restore`.
+    Adopt {
+        /// Bytes of the chunk
+        chunk: Vec<u8>,
+        /// The configuration it was taken with, as stood in `config`
+        config: String,
+    },
 }
 
 impl Call {

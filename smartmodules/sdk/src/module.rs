@@ -229,6 +229,7 @@ impl<S: Stage> Module<S> {
                 self.stage.tick(&tick, &mut self.out);
                 self.drain(input);
             }
+            Call::Clock(time) => self.decoder.clock(time),
             Call::Drain if self.work.is_empty() => self.drain(input),
             Call::Drain => self.run(input),
             Call::State(chunk) => self.state_chunk(chunk),
@@ -236,8 +237,13 @@ impl<S: Stage> Module<S> {
                 self.incoming.extend_from_slice(&chunk);
                 let reply = match last {
                     false => String::new(),
-                    true => self.restore().err().unwrap_or_default(),
+                    true => self.restore(None).err().unwrap_or_default(),
                 };
+                self.writer.push(&value_record(reply.as_bytes()));
+            }
+            Call::Adopt { chunk, config } => {
+                self.incoming.extend_from_slice(&chunk);
+                let reply = self.restore(Some(&config)).err().unwrap_or_default();
                 self.writer.push(&value_record(reply.as_bytes()));
             }
             Call::Control(text) => {
@@ -292,7 +298,8 @@ impl<S: Stage> Module<S> {
         }
     }
 
-    fn restore(&mut self) -> Result<(), String> {
+    /// Restores what has come; with the configuration it was taken with, if that is another one.
+    fn restore(&mut self, other: Option<&str>) -> Result<(), String> {
         let bytes = std::mem::take(&mut self.incoming);
         let snapshot = open(&bytes)?;
         if snapshot.stage != S::NAME {
@@ -302,10 +309,16 @@ impl<S: Stage> Module<S> {
             let (found, wanted) = (snapshot.state_version, S::STATE_VERSION);
             return Err(format!("its state version is {found}; this module reads {wanted}"));
         }
-        if snapshot.config_hash != self.config_hash {
-            return Err("it was taken with another configuration".into());
+        match other {
+            Some(config) => {
+                let config = serde_json::from_str(config).map_err(|e| format!("its configuration: {e}"))?;
+                self.stage.adopt(&snapshot.state, &config).map_err(|e| e.0)?;
+            }
+            None if snapshot.config_hash != self.config_hash => {
+                return Err("it was taken with another configuration".into());
+            }
+            None => self.stage.restore(&snapshot.state).map_err(|e| e.0)?,
         }
-        self.stage.restore(&snapshot.state).map_err(|e| e.0)?;
         self.decoder.set_state(snapshot.decode);
         Ok(())
     }

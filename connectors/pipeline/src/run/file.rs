@@ -12,12 +12,13 @@ use perfstream_core::Tick;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Runs one pipeline over one file.
 pub fn run(plan: &Plan, path: &Path, options: &RunOptions, lines: &mut Lines) -> Result<Summary> {
-    let mut worker = Worker::new(plan, &options.chain);
+    let mut worker = Worker::new(Arc::new(plan.clone()), &options.chain);
     let batches = vec![Batch::default(); options.partitions.max(1) as usize];
     for partition in 0..options.partitions.max(1) {
         worker.warm_up(partition)?;
@@ -32,7 +33,7 @@ pub fn run(plan: &Plan, path: &Path, options: &RunOptions, lines: &mut Lines) ->
 
 struct FileRun<'r, 'p> {
     plan: &'p Plan,
-    worker: Worker<'p>,
+    worker: Worker,
     lines: &'r mut Lines,
     /// Lines not yet processed, per partition
     batches: Vec<Batch>,

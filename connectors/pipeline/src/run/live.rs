@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::BufRead;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Runs pipelines until the log's end, or for ever with `--follow`.
@@ -96,7 +97,7 @@ fn append(log: &mut Log, topic: &str, batches: BTreeMap<u32, Vec<NewRecord>>) ->
 /// A pipeline on the log.
 struct Live<'p> {
     plan: &'p Plan,
-    worker: Worker<'p>,
+    worker: Worker,
     partitions: BTreeMap<u32, Place>,
     control_topic: String,
     checkpoint: Duration,
@@ -123,7 +124,7 @@ impl<'p> Live<'p> {
         let now = Instant::now();
         let mut live = Live {
             plan,
-            worker: Worker::new(plan, &options.chain),
+            worker: Worker::new(Arc::new(plan.clone()), &options.chain),
             partitions: BTreeMap::new(),
             control_topic: format!("{}-control", plan.spec.pipeline),
             checkpoint: options.checkpoint,

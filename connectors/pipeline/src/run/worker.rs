@@ -6,13 +6,15 @@ use crate::output::Emission;
 use crate::plan::Plan;
 use crate::summary::{Balance, StageCounters, Summary};
 use anyhow::Result;
+use perfstream_core::stage::Control;
 use perfstream_core::{Kind, Tick};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Runs a plan.
-pub struct Worker<'p> {
-    plan: &'p Plan,
+pub struct Worker {
+    plan: Arc<Plan>,
     options: ChainOptions,
     chains: BTreeMap<u32, Chain>,
     written: BTreeMap<Kind, u64>,
@@ -20,9 +22,18 @@ pub struct Worker<'p> {
     started: Instant,
 }
 
-impl<'p> Worker<'p> {
+/// What has left the chain.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Events that passed the whole chain
+    pub events_out: u64,
+    /// Records written by kind
+    pub written: BTreeMap<Kind, u64>,
+}
+
+impl Worker {
     /// A worker without chains yet.
-    pub fn new(plan: &'p Plan, options: &ChainOptions) -> Worker<'p> {
+    pub fn new(plan: Arc<Plan>, options: &ChainOptions) -> Worker {
         Worker {
             plan,
             options: options.clone(),
@@ -76,12 +87,12 @@ impl<'p> Worker<'p> {
         send: &mut dyn FnMut(Emission),
         work: impl FnOnce(&mut Chain, &mut dyn FnMut(&perfstream_core::Row<'_>)) -> Result<()>,
     ) -> Result<()> {
-        let plan = self.plan;
+        let plan = Arc::clone(&self.plan);
         let (mut written, mut events) = (std::mem::take(&mut self.written), 0);
         let chain = self.chain(partition)?;
         let result = work(chain, &mut |row| {
             events += (row.meta.kind == Kind::Event) as u64;
-            plan.router.route(row, &mut |emission| {
+            plan.router.route(row, partition, &mut |emission| {
                 *written.entry(emission.kind).or_default() += 1;
                 send(emission);
             });
@@ -89,6 +100,21 @@ impl<'p> Worker<'p> {
         self.written = written;
         self.events_out += events;
         result
+    }
+
+    /// A reference or feedback record for one partition.
+    pub fn control(&mut self, partition: u32, control: &Control) -> Result<()> {
+        self.chain(partition)?.control(control)
+    }
+
+    /// Counts of what has left the chain, which no stage remembers.
+    pub fn totals(&self) -> Totals {
+        Totals { events_out: self.events_out, written: self.written.clone() }
+    }
+
+    /// Goes on from the counts of an earlier run.
+    pub fn set_totals(&mut self, totals: Totals) {
+        (self.events_out, self.written) = (totals.events_out, totals.written);
     }
 
     /// Forgets the chain of a partition, and with it its state.

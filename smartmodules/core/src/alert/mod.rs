@@ -223,6 +223,26 @@ impl Stage for AlertStage {
         self.state = state;
         Ok(())
     }
+
+    /// Alerts stay with the rule of their name, so a changed rule neither fires again nor forgets what
+    /// is firing. Those of a rule that is gone end without a record.
+    fn adopt(&mut self, bytes: &[u8], config: &AlertConfig) -> Result<(), RestoreError> {
+        let mut before: Vec<&str> = config.group_by.iter().map(String::as_str).collect();
+        let mut now: Vec<&str> = self.group_by.iter().map(|named| &*named.name).collect();
+        before.sort_unstable();
+        now.sort_unstable();
+        if before != now {
+            return Err(RestoreError("`group_by` has changed, so no alert is what it was".into()));
+        }
+        let (state, mut saved): (State, Saved<Entry>) = load(bytes)?;
+        saved.renumber(|old| {
+            let name = &config.rules.get(old as usize)?.name;
+            self.rules.iter().position(|rule| *rule.name == **name).map(|new| new as u32)
+        });
+        self.store = Store::restored(saved, policies(&self.rules))?;
+        self.state = state;
+        Ok(())
+    }
 }
 
 fn face(rule: &Rule) -> Face {

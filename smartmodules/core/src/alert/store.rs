@@ -95,6 +95,20 @@ pub(super) struct Saved<E> {
     entries: Vec<(u64, E)>,
 }
 
+impl Saved<Entry> {
+    /// Numbers the rules anew; alerts of rules that are gone are left out.
+    pub(super) fn renumber(&mut self, new: impl Fn(u32) -> Option<u32>) {
+        self.entries.retain_mut(|(_, entry)| {
+            let Some(rule) = new(entry.rule) else { return false };
+            entry.rule = rule;
+            if let Some(prefix) = entry.key.first_chunk_mut::<4>() {
+                *prefix = rule.to_be_bytes();
+            }
+            true
+        });
+    }
+}
+
 #[cfg(test)]
 impl Saved<Entry> {
     /// Gives the alerts of one rule to another, as no store would.

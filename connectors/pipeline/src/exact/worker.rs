@@ -1,0 +1,644 @@
+//! One worker on one partition: claim, recover, and then reserve, process, emit, for ever.
+
+use super::Fenced;
+use super::control::{Advance, ControlEvent, Entry, Fold, Holder, SkipReason, SnapshotRef, parse};
+use super::outputs::{Batches, OutputTopics, drop_written};
+use super::snapshot::{Snapshots, States};
+use crate::chain::ChainOptions;
+use crate::host::LogRecord;
+use crate::model::Recovery;
+use crate::output::Emission;
+use crate::plan::{Plan, PlanSpec};
+use crate::run::{Totals, Worker};
+use crate::summary::Summary;
+use anyhow::{Context, Result, bail, ensure};
+use perfstream_core::{Kind, Tick};
+use perfstream_log::{NewRecord, Read, Topics, partition_of_key};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Input read at once.
+const BATCH_BYTES: usize = 1 << 20;
+/// Entries of the control topic read at once.
+const CONTROL_BYTES: usize = 4 << 20;
+/// Entries at the end of the control topic in which the last advance is looked for first.
+const TAIL: i64 = 1000;
+/// A record below the end of a partition must come within this time.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two ticks, microseconds.
+const TICK_EVERY: i64 = 1_000_000;
+/// Input is read up when its newest record is younger than this, microseconds.
+const CAUGHT_UP: i64 = 2_000_000;
+
+/// What a worker runs, and how.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// The pipeline
+    pub plan: PlanSpec,
+    /// Hash of the pipeline and of the modules
+    pub config: String,
+    /// How the chain runs
+    pub chain: ChainOptions,
+    /// Topic of the control entries
+    pub control_topic: String,
+    /// Topic of the snapshots
+    pub state_topic: String,
+    /// Between two snapshots
+    pub checkpoint: Duration,
+    /// Snapshots that can be gone back to
+    pub retain: u32,
+    /// From what a start goes on
+    pub recovery: Recovery,
+    /// Name of this worker, unlike any other's
+    pub instance: String,
+}
+
+/// What a step did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Input records processed
+    pub records: u64,
+    /// Outputs written, by kind
+    pub written: BTreeMap<Kind, u64>,
+    /// Log time of the newest input record, milliseconds since the epoch
+    pub newest_log_time_ms: Option<i64>,
+    /// A snapshot was taken
+    pub snapshot: bool,
+    /// A tick was written
+    pub tick: bool,
+}
+
+/// A worker that holds a partition.
+pub struct PartitionWorker<T> {
+    log: T,
+    job: Job,
+    partition: u32,
+    fold: Fold,
+    holder: Holder,
+    plan: Arc<Plan>,
+    worker: Worker,
+    outputs: OutputTopics,
+    snapshots: Snapshots,
+    /// Next input offset
+    next: i64,
+    /// Next control offset
+    control: i64,
+    /// Control offset of the configuration
+    cut: Option<i64>,
+    written: BTreeMap<String, i64>,
+    kept: Vec<SnapshotRef>,
+    last_tick: i64,
+    last_snapshot: Option<i64>,
+    partitions: u32,
+    misplaced: u64,
+}
+
+impl<T: Topics> PartitionWorker<T> {
+    /// Takes the partition and comes to where its predecessor stood. `now` is the clock, in
+    /// microseconds since the epoch.
+    pub fn start(mut log: T, job: Job, partition: u32, now: i64) -> Result<PartitionWorker<T>> {
+        let partitions = partitions_of(&mut log, &job.plan.input_topic)?;
+        for topic in [&job.control_topic, &job.state_topic] {
+            let found = partitions_of(&mut log, topic)?;
+            ensure!(
+                found == partitions,
+                "the topic `{topic}` has {found} partitions, the input `{}` {partitions}: a pipeline's state \
+                 belongs to a partition count; deploy it under another name to change it",
+                job.plan.input_topic
+            );
+        }
+        let (fold, claimed_at) = claim(&mut log, &job, partition)?;
+        let holder = fold.holder().cloned().context("just claimed")?;
+        let plan = Arc::new(Plan::of(&job.plan)?);
+        let mut worker = PartitionWorker {
+            worker: Worker::new(Arc::clone(&plan), &job.chain),
+            outputs: OutputTopics::find(&mut log, plan.router.topics())?,
+            snapshots: Snapshots::new(&job.state_topic, partition, holder.clone()),
+            plan,
+            log,
+            partition,
+            fold,
+            holder,
+            next: 0,
+            control: claimed_at + 1,
+            cut: None,
+            written: BTreeMap::new(),
+            kept: Vec::new(),
+            last_tick: i64::MIN,
+            last_snapshot: None,
+            partitions,
+            misplaced: 0,
+            job,
+        };
+        worker.recover(claimed_at, now)?;
+        worker.worker.start_clock();
+        Ok(worker)
+    }
+
+    /// The next batch, or a tick; waits up to `wait` for input.
+    pub fn step(&mut self, now: i64, wait: Duration) -> Result<Progress> {
+        let read = self.log.read(&self.job.plan.input_topic, self.partition, self.next, BATCH_BYTES, wait)?;
+        fail::fail_point!("after_read");
+        let mut progress = match read {
+            Read::Gap(range) => self.skip(range.end, SkipReason::Retention)?,
+            Read::Records(mut records) => {
+                same_clock(&mut records);
+                let newest = records.iter().map(|r| r.log_time_ms).max();
+                let behind = newest.is_some_and(|ms| ms.saturating_mul(1000) < now - CAUGHT_UP);
+                let controls = self.due(now, behind);
+                if records.is_empty() && controls.is_empty() {
+                    return Ok(Progress::default());
+                }
+                let mut progress = self.advance(&records, controls)?;
+                progress.newest_log_time_ms = newest;
+                progress
+            }
+        };
+        let interval = self.job.checkpoint.as_micros() as i64;
+        if self.last_snapshot.is_none_or(|last| now - last >= interval) {
+            self.last_snapshot = Some(now);
+            self.snapshot()?;
+            progress.snapshot = true;
+        }
+        Ok(progress)
+    }
+
+    /// Leaves out the input up to `end`; a `gap` record and an alert say so.
+    pub fn skip(&mut self, end: i64, reason: SkipReason) -> Result<Progress> {
+        let mut advance = self.entry(end, Vec::new());
+        advance.skipped = Some(reason);
+        self.reserve(&advance)?;
+        let sent = self.skipped(&advance);
+        self.emit(sent)
+    }
+
+    /// A snapshot of where it stands; the next advance names it.
+    pub fn snapshot(&mut self) -> Result<()> {
+        let totals = self.worker.totals();
+        let states = States {
+            stages: self.worker.chain(self.partition)?.snapshot()?,
+            next: self.next,
+            control: self.control,
+            cut: self.cut.context("a configuration stands in the control topic")?,
+            events_out: totals.events_out,
+            written: totals.written.iter().map(|(kind, n)| (kind.name().to_string(), *n)).collect(),
+        };
+        let at = self.snapshots.save(&mut self.log, &states)?;
+        fail::fail_point!("after_snapshot");
+        self.kept.insert(0, at);
+        self.kept.truncate(self.job.retain.max(1) as usize);
+        Ok(())
+    }
+
+    /// Takes a last snapshot and names it, for a successor to go on from.
+    pub fn finish(mut self) -> Result<Summary> {
+        self.snapshot()?;
+        let advance = self.entry(self.next, Vec::new());
+        self.reserve(&advance)?;
+        self.summary()
+    }
+
+    /// The numbers so far, of all incarnations.
+    pub fn summary(&mut self) -> Result<Summary> {
+        self.worker.summary()
+    }
+
+    /// Offset of the next input record.
+    pub fn next(&self) -> i64 {
+        self.next
+    }
+
+    /// Offset of the first input record that the newest snapshot does not cover.
+    pub fn snapshot_at(&self) -> Option<i64> {
+        self.kept.first().map(|s| s.next)
+    }
+
+    /// Records seen that belong in another partition by their key.
+    pub fn misplaced(&self) -> u64 {
+        self.misplaced
+    }
+
+    /// The log, for what a worker does beside its work.
+    pub fn log(&mut self) -> &mut T {
+        &mut self.log
+    }
+
+    /// What time brings: a tick when all input is read, else the clock alone.
+    fn due(&mut self, now: i64, behind: bool) -> Vec<ControlEvent> {
+        if self.last_tick != i64::MIN && now - self.last_tick < TICK_EVERY {
+            return Vec::new();
+        }
+        self.last_tick = now;
+        match behind {
+            true => vec![ControlEvent::Clock { time: now }],
+            false => vec![ControlEvent::Tick { time: now }],
+        }
+    }
+
+    fn entry(&self, through: i64, controls: Vec<ControlEvent>) -> Advance {
+        Advance {
+            holder: self.holder.clone(),
+            from: self.next,
+            through,
+            skipped: None,
+            controls,
+            written: self.written.clone(),
+            cut: self.cut,
+            snapshots: self.kept.clone(),
+        }
+    }
+
+    /// Reserve, process, emit.
+    fn advance(&mut self, records: &[LogRecord], controls: Vec<ControlEvent>) -> Result<Progress> {
+        let through = records.last().map_or(self.next, |r| r.offset + 1);
+        let tick = controls.iter().any(|c| matches!(c, ControlEvent::Tick { .. }));
+        let advance = self.entry(through, controls);
+        let at = self.reserve(&advance)?;
+        let mut sent = Vec::new();
+        self.feed(records, &mut |e| sent.push(e))?;
+        self.next = through;
+        fail::fail_point!("mid_batch");
+        self.see(at, &advance.controls, &mut |e| sent.push(e))?;
+        let mut progress = self.emit(sent)?;
+        (progress.records, progress.tick) = (records.len() as u64, tick);
+        Ok(progress)
+    }
+
+    /// Appends the advance and makes sure that it holds; its control offset.
+    fn reserve(&mut self, advance: &Advance) -> Result<i64> {
+        fail::fail_point!("before_reserve");
+        let value = serde_json::to_vec(&Entry::Advance(advance.clone()))?;
+        let record = NewRecord { log_time_ms: 0, key: None, value };
+        let at = self.log.append(&self.job.control_topic, self.partition, &[record])?;
+        let between = entries(&mut self.log, &self.job.control_topic, self.partition, self.control..at.start)?;
+        for (_, entry) in between {
+            self.fold.accept(&entry);
+        }
+        self.control = at.end;
+        fail::fail_point!("epoch_check_off", |_| Ok(at.start));
+        match self.fold.holder() {
+            Some(now) if *now == self.holder => {}
+            Some(now) => bail!(Fenced { epoch: now.epoch, instance: now.instance.clone() }),
+            None => bail!("nobody holds the partition"),
+        }
+        fail::fail_point!("after_reserve");
+        Ok(at.start)
+    }
+
+    fn feed(&mut self, records: &[LogRecord], send: &mut dyn FnMut(Emission)) -> Result<()> {
+        self.misplaced += records.iter().filter(|r| self.is_misplaced(r)).count() as u64;
+        self.worker.process(self.partition, records, send)
+    }
+
+    fn is_misplaced(&self, record: &LogRecord) -> bool {
+        let key = record.key.as_deref().filter(|_| self.job.plan.partition_by.is_some());
+        key.is_some_and(|key| partition_of_key(key, self.partitions) != self.partition)
+    }
+
+    /// The chain sees control events; `at` is the entry they stand in.
+    fn see(&mut self, at: i64, controls: &[ControlEvent], send: &mut dyn FnMut(Emission)) -> Result<()> {
+        for event in controls {
+            match event {
+                ControlEvent::Tick { time } => {
+                    let tick = Tick { time: *time, offset: self.next - 1, end_of_input: false };
+                    self.worker.tick(self.partition, &tick, send)?;
+                }
+                ControlEvent::Clock { time } => self.worker.chain(self.partition)?.clock(*time)?,
+                ControlEvent::Control { record } => self.worker.control(self.partition, record)?,
+                ControlEvent::Cut { plan, reset, .. } => self.change(at, plan, *reset)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// From here on the chain is that of `plan`. Its stages keep the state of those of the same name,
+    /// unless it starts anew.
+    fn change(&mut self, at: i64, plan: &PlanSpec, reset: Option<i64>) -> Result<()> {
+        let old = match (reset, self.cut) {
+            (None, Some(_)) => Some((self.plan.spec.clone(), self.worker.chain(self.partition)?.snapshot()?)),
+            _ => None,
+        };
+        let totals = self.worker.totals();
+        self.plan = Arc::new(Plan::of(plan)?);
+        self.worker = Worker::new(Arc::clone(&self.plan), &self.job.chain);
+        self.outputs = OutputTopics::find(&mut self.log, self.plan.router.topics())?;
+        if let Some((spec, states)) = old {
+            self.worker.chain(self.partition)?.adopt(&spec, &states)?;
+            self.worker.set_totals(totals);
+        }
+        if let Some(at) = reset {
+            self.next = at;
+        }
+        self.cut = Some(at);
+        Ok(())
+    }
+
+    /// Writes outputs and waits for every acknowledgement.
+    fn emit(&mut self, sent: Vec<Emission>) -> Result<Progress> {
+        let mut progress = Progress::default();
+        for emission in &sent {
+            *progress.written.entry(emission.kind).or_default() += 1;
+        }
+        let batches = self.outputs.batches(self.plan.router.topics(), sent, self.partition)?;
+        self.write(batches)?;
+        Ok(progress)
+    }
+
+    fn write(&mut self, batches: Batches) -> Result<()> {
+        fail::fail_point!("before_emit");
+        for (place, records) in batches {
+            let range = self.log.append(&place.topic, place.partition, &records)?;
+            self.written.insert(place.name(), range.end);
+            fail::fail_point!("mid_emit");
+        }
+        fail::fail_point!("after_emit");
+        Ok(())
+    }
+
+    fn skipped(&mut self, advance: &Advance) -> Vec<Emission> {
+        let reason = advance.skipped.unwrap_or(SkipReason::Retention);
+        let lost = self.next..advance.through;
+        self.next = advance.through;
+        let records = gap_records(&self.job.plan, self.partition, &lost, reason);
+        records.into_iter().filter_map(|(kind, json)| self.plan.router.own(kind, json)).collect()
+    }
+}
+
+/// Recovery: from the last advance to where its outputs are all written.
+impl<T: Topics> PartitionWorker<T> {
+    fn recover(&mut self, claimed_at: i64, now: i64) -> Result<()> {
+        let Some((at, last)) = self.last_advance(claimed_at)? else { return self.begin() };
+        self.written = last.written.clone();
+        self.know_ends()?;
+        self.kept = last.snapshots.clone();
+        let replayed = self.restore(&last)?.map(|control| self.replay(control, at)).transpose();
+        match replayed {
+            Ok(Some(sent)) => self.complete(sent)?,
+            Ok(None) => self.give_up(&last, "no snapshot can be used, and the control topic begins later")?,
+            Err(error) => self.give_up(&last, &format!("{error:#}"))?,
+        }
+        self.last_snapshot = Some(now);
+        self.change_if_due()
+    }
+
+    /// The first start of this pipeline.
+    fn begin(&mut self) -> Result<()> {
+        self.know_ends()?;
+        self.next = self.log.extent(&self.job.plan.input_topic, self.partition)?.start;
+        self.cut_to(Some(self.next))
+    }
+
+    /// The last advance that holds, among the entries before `claimed_at`.
+    fn last_advance(&mut self, claimed_at: i64) -> Result<Option<(i64, Advance)>> {
+        let start = self.log.extent(&self.job.control_topic, self.partition)?.start;
+        let mut length = TAIL;
+        loop {
+            let from = (claimed_at - length).max(start);
+            let (mut fold, mut last) = (Fold::default(), None);
+            for (at, entry) in entries(&mut self.log, &self.job.control_topic, self.partition, from..claimed_at)? {
+                if let (true, Entry::Advance(advance)) = (fold.accept(&entry), entry) {
+                    last = Some((at, advance));
+                }
+            }
+            if last.is_some() || from == start {
+                return Ok(last);
+            }
+            length *= 4;
+        }
+    }
+
+    /// Restores the newest snapshot that can be used; from which control offset to repeat. Without one
+    /// from the first, if it is still there.
+    fn restore(&mut self, last: &Advance) -> Result<Option<i64>> {
+        for reference in &last.snapshots {
+            match self.try_restore(reference) {
+                Ok(()) => return Ok(Some(reference.control)),
+                Err(error) => {
+                    tracing::warn!(at = reference.at, "a snapshot cannot be used, trying the one before: {error:#}");
+                }
+            }
+        }
+        let extent = self.log.extent(&self.job.control_topic, self.partition)?;
+        self.fold = Fold::default();
+        Ok((extent.start == 0).then_some(0))
+    }
+
+    fn try_restore(&mut self, reference: &SnapshotRef) -> Result<()> {
+        let loaded = self.snapshots.load(&mut self.log, reference)?;
+        let states = &loaded.states;
+        let cut = entries(&mut self.log, &self.job.control_topic, self.partition, states.cut..states.cut + 1)?;
+        let Some((at, Entry::Advance(advance))) = cut.into_iter().next() else {
+            bail!("its configuration, entry {} of the control topic, is gone", states.cut)
+        };
+        let plan = advance.controls.iter().find_map(|event| match event {
+            ControlEvent::Cut { plan, .. } => Some(plan),
+            _ => None,
+        });
+        self.change(at, plan.context("the entry holds no configuration")?, Some(states.next))?;
+        self.worker.chain(self.partition)?.restore(&states.stages)?;
+        let kind = |(word, n): (&String, &u64)| Some((Kind::parse(word)?, *n));
+        let written = states.written.iter().filter_map(kind).collect();
+        self.worker.set_totals(Totals { events_out: states.events_out, written });
+        self.fold = Fold::after(loaded.holder().clone());
+        self.snapshots.build_on(loaded);
+        Ok(())
+    }
+
+    /// Repeats the advances from control offset `from` to `last`; the outputs of the last.
+    fn replay(&mut self, from: i64, last: i64) -> Result<Vec<Emission>> {
+        let mut outputs = Vec::new();
+        for (at, entry) in entries(&mut self.log, &self.job.control_topic, self.partition, from..last + 1)? {
+            if let (true, Entry::Advance(advance)) = (self.fold.accept(&entry), entry) {
+                outputs = self.repeat(at, &advance)?;
+            }
+        }
+        // Everything up to the own claim was seen when it was made.
+        self.fold = Fold::after(self.holder.clone());
+        Ok(outputs)
+    }
+
+    fn repeat(&mut self, at: i64, advance: &Advance) -> Result<Vec<Emission>> {
+        if self.cut.is_none() {
+            // The first of all: it says where the pipeline began.
+            self.next = advance.from;
+        }
+        ensure!(
+            advance.from == self.next,
+            "entry {at} of the control topic goes on at {}, but the state stands at {}",
+            advance.from,
+            self.next
+        );
+        if advance.skipped.is_some() {
+            return Ok(self.skipped(advance));
+        }
+        let mut sent = Vec::new();
+        while self.next < advance.through {
+            let topic = self.job.plan.input_topic.clone();
+            let mut records = match self.log.read(&topic, self.partition, self.next, BATCH_BYTES, PATIENCE)? {
+                Read::Records(records) => records,
+                Read::Gap(range) => bail!("records {} to {} of `{topic}` are gone", range.start, range.end),
+            };
+            records.retain(|r| r.offset < advance.through);
+            same_clock(&mut records);
+            let Some(end) = records.last().map(|r| r.offset + 1) else {
+                bail!("record {} of `{topic}` did not come", self.next)
+            };
+            self.feed(&records, &mut |e| sent.push(e))?;
+            self.next = end;
+        }
+        self.see(at, &advance.controls, &mut |e| sent.push(e))?;
+        Ok(sent)
+    }
+
+    /// Writes the outputs of the last advance that are missing.
+    fn complete(&mut self, sent: Vec<Emission>) -> Result<()> {
+        let mut batches = self.outputs.batches(self.plan.router.topics(), sent, self.partition)?;
+        let scan = || {
+            fail::fail_point!("id_scan_off", |_| false);
+            true
+        };
+        if scan() {
+            drop_written(&mut self.log, &mut batches, &self.written)?;
+        }
+        self.write(batches)
+    }
+
+    /// The state cannot be had again: a gap says which input it would have been made of.
+    fn give_up(&mut self, last: &Advance, why: &str) -> Result<()> {
+        tracing::error!(partition = self.partition, "the state is lost, going on without: {why}");
+        self.fold = Fold::after(self.holder.clone());
+        self.next = self.log.extent(&self.job.plan.input_topic, self.partition)?.start.min(last.through);
+        self.cut_to(Some(self.next))?;
+        self.skip(last.through, SkipReason::StateLost).map(drop)
+    }
+
+    /// A changed configuration takes effect at one offset, and `recovery` may want a new start.
+    fn change_if_due(&mut self) -> Result<()> {
+        let same = match self.cut {
+            Some(cut) => {
+                let entry = entries(&mut self.log, &self.job.control_topic, self.partition, cut..cut + 1)?;
+                let config =
+                    |e: &ControlEvent| matches!(e, ControlEvent::Cut { config, .. } if *config == self.job.config);
+                entry.iter().any(|(_, e)| matches!(e, Entry::Advance(a) if a.controls.iter().any(config)))
+            }
+            None => false,
+        };
+        let restart = match self.job.recovery {
+            Recovery::Latest => false,
+            Recovery::Safe => !same,
+            Recovery::Empty => true,
+        };
+        if restart {
+            let start = self.log.extent(&self.job.plan.input_topic, self.partition)?.start;
+            return self.cut_to(Some(start));
+        }
+        if same { Ok(()) } else { self.cut_to(None) }
+    }
+
+    /// Writes a cut to this job's configuration, and makes it.
+    fn cut_to(&mut self, reset: Option<i64>) -> Result<()> {
+        let plan = Box::new(self.job.plan.clone());
+        let mut advance =
+            self.entry(self.next, vec![ControlEvent::Cut { config: self.job.config.clone(), plan, reset }]);
+        advance.cut = None;
+        let at = self.reserve(&advance)?;
+        self.see(at, &advance.controls, &mut |_| {})?;
+        self.know_ends()
+    }
+
+    /// Where an output partition is new to this pipeline, nothing of ours is before its end.
+    fn know_ends(&mut self) -> Result<()> {
+        for place in self.outputs.places().collect::<Vec<_>>() {
+            if !self.written.contains_key(&place.name()) {
+                let end = self.log.extent(&place.topic, place.partition)?.end;
+                self.written.insert(place.name(), end);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Takes the partition: the fold behind the own claim, and the claim's offset.
+fn claim(log: &mut impl Topics, job: &Job, partition: u32) -> Result<(Fold, i64)> {
+    for _ in 0..10 {
+        let extent = log.extent(&job.control_topic, partition)?;
+        let mut fold = Fold::default();
+        let from = (extent.end - TAIL).max(extent.start);
+        for (_, entry) in entries(log, &job.control_topic, partition, from..extent.end)? {
+            fold.accept(&entry);
+        }
+        let epoch = fold.holder().map_or(1, |h| h.epoch + 1);
+        let own = Entry::Claim(Holder { epoch, instance: job.instance.clone() });
+        let record = NewRecord { log_time_ms: 0, key: None, value: serde_json::to_vec(&own)? };
+        let at = log.append(&job.control_topic, partition, &[record])?;
+        for (_, entry) in entries(log, &job.control_topic, partition, extent.end..at.start)? {
+            fold.accept(&entry);
+        }
+        if fold.accept(&own) {
+            return Ok((fold, at.start));
+        }
+    }
+    bail!("another worker took partition {partition} of `{}` each time", job.plan.input_topic)
+}
+
+/// Entries of a control partition by offset. What is no entry is left out: it changes nothing.
+fn entries(log: &mut impl Topics, topic: &str, partition: u32, range: Range<i64>) -> Result<Vec<(i64, Entry)>> {
+    let (mut at, mut found) = (range.start, Vec::new());
+    while at < range.end {
+        match log.read(topic, partition, at, CONTROL_BYTES, PATIENCE)? {
+            Read::Gap(gone) => bail!("entries {} to {} of `{topic}` are gone", gone.start, gone.end),
+            Read::Records(records) if records.is_empty() => bail!("entry {at} of `{topic}` did not come"),
+            Read::Records(records) => {
+                at = records.last().map_or(range.end, |r| r.offset + 1);
+                for record in records.iter().filter(|r| r.offset < range.end) {
+                    match parse(record) {
+                        Ok(entry) => found.push((record.offset, entry)),
+                        Err(error) => tracing::warn!("{topic}/{partition}: {error:#}"),
+                    }
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn partitions_of(log: &mut impl Topics, topic: &str) -> Result<u32> {
+    log.partitions(topic)?
+        .with_context(|| format!("there is no topic `{topic}` on the cluster; `perfstream deploy` creates it"))
+}
+
+/// Ends the batch where records with a log time meet ones without.
+fn same_clock(records: &mut Vec<LogRecord>) {
+    let timed = records.first().is_some_and(|r| r.log_time_ms >= 0);
+    let len = records.iter().position(|r| (r.log_time_ms >= 0) != timed).unwrap_or(records.len());
+    records.truncate(len);
+}
+
+/// What says that input was left out: a `gap` record, and an alert.
+fn gap_records(plan: &PlanSpec, partition: u32, lost: &Range<i64>, reason: SkipReason) -> [(Kind, Vec<u8>); 2] {
+    let (pipeline, topic) = (&plan.chain.pipeline, &plan.input_topic);
+    let id = |what: &str| {
+        let place = format!("{partition}/{}/{}/{}", lost.start, lost.end, reason.name());
+        perfstream_core::id::id(&[pipeline.as_bytes(), what.as_bytes(), topic.as_bytes(), place.as_bytes()])
+    };
+    let summary = format!(
+        "{} records of {topic}/{partition} were not analysed ({}): offsets {} to {}",
+        lost.end - lost.start,
+        reason.name(),
+        lost.start,
+        lost.end - 1
+    );
+    let gap = serde_json::json!({
+        "kind": "gap", "id": id("gap"), "pipeline": pipeline, "topic": topic, "partition": partition,
+        "from": lost.start, "to": lost.end, "reason": reason.name(), "summary": summary,
+    });
+    let alert = serde_json::json!({
+        "kind": "alert", "id": id("alert"), "alert_id": id("alert_id"), "pipeline": pipeline, "stage": "worker",
+        "rule": "Input gap", "state": "firing", "transition": "firing", "step": 0, "severity": "critical",
+        "notification": [], "notify": true, "labels": { "topic": topic, "partition": partition },
+        "values": { "lost_records": lost.end - lost.start }, "reason": reason.name(), "summary": summary,
+    });
+    [(Kind::Gap, gap.to_string().into_bytes()), (Kind::Alert, alert.to_string().into_bytes())]
+}
