@@ -25,4 +25,5 @@ pub mod source;
 pub mod summary;
 pub mod tables;
 pub mod testing;
+pub mod topics;
 pub mod yaml;

@@ -1,7 +1,9 @@
 //! `perfstream run`: events from a file, standard input or the embedded log through a pipeline.
 
+pub mod cluster;
 mod file;
 mod live;
+pub mod status;
 mod worker;
 
 pub use worker::{Totals, Worker};

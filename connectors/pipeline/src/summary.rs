@@ -65,6 +65,26 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Adds the numbers of another partition of the same pipeline.
+    pub fn add(&mut self, other: &Summary) {
+        for (kind, n) in &other.written {
+            *self.written.entry(*kind).or_default() += n;
+        }
+        for ((_, counters), (_, more)) in self.stages.iter_mut().zip(&other.stages) {
+            for (name, n) in more {
+                *counters.entry(name.clone()).or_default() += n;
+            }
+        }
+        let (sum, more) = (&mut self.balance, &other.balance);
+        sum.input += more.input;
+        sum.counted += more.counted;
+        sum.filtered += more.filtered;
+        sum.late += more.late;
+        sum.duplicate += more.duplicate;
+        sum.dead += more.dead;
+        self.elapsed = self.elapsed.max(other.elapsed);
+    }
+
     /// For people.
     pub fn text(&self) -> String {
         let b = &self.balance;

@@ -47,6 +47,9 @@ pub struct Advance {
     /// Control offset of the advance that holds the configuration; none: this one
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<i64>,
+    /// Offset behind the last request of the inbox that is among the controls so far
+    #[serde(default)]
+    pub inbox: i64,
     /// Snapshots, newest first
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub snapshots: Vec<SnapshotRef>,
@@ -174,6 +177,7 @@ mod tests {
             controls: vec![ControlEvent::Tick { time: 5 }],
             written: BTreeMap::new(),
             cut: Some(0),
+            inbox: 0,
             snapshots: Vec::new(),
         })
     }

@@ -46,6 +46,7 @@ fn job(text: &str, instance: &str) -> Job {
         chain: ChainOptions { placement: Placement::Native, ..ChainOptions::default() },
         control_topic: "control".into(),
         state_topic: "state".into(),
+        inbox_topic: None,
         checkpoint: Duration::from_secs(5),
         retain: 3,
         recovery: Recovery::Latest,

@@ -21,6 +21,8 @@ use std::time::Duration;
 
 /// Input read at once.
 const BATCH_BYTES: usize = 1 << 20;
+/// Requests read at once.
+const INBOX_BYTES: usize = 256 << 10;
 /// Entries of the control topic read at once.
 const CONTROL_BYTES: usize = 4 << 20;
 /// Entries at the end of the control topic in which the last advance is looked for first.
@@ -45,6 +47,8 @@ pub struct Job {
     pub control_topic: String,
     /// Topic of the snapshots
     pub state_topic: String,
+    /// Topic of requests (reference rows, feedback), which the worker copies into its control topic
+    pub inbox_topic: Option<String>,
     /// Between two snapshots
     pub checkpoint: Duration,
     /// Snapshots that can be gone back to
@@ -88,6 +92,8 @@ pub struct PartitionWorker<T> {
     /// Control offset of the configuration
     cut: Option<i64>,
     written: BTreeMap<String, i64>,
+    /// Next inbox offset
+    inbox: i64,
     kept: Vec<SnapshotRef>,
     last_tick: i64,
     last_snapshot: Option<i64>,
@@ -125,6 +131,7 @@ impl<T: Topics> PartitionWorker<T> {
             control: claimed_at + 1,
             cut: None,
             written: BTreeMap::new(),
+            inbox: 0,
             kept: Vec::new(),
             last_tick: i64::MIN,
             last_snapshot: None,
@@ -147,7 +154,7 @@ impl<T: Topics> PartitionWorker<T> {
                 same_clock(&mut records);
                 let newest = records.iter().map(|r| r.log_time_ms).max();
                 let behind = newest.is_some_and(|ms| ms.saturating_mul(1000) < now - CAUGHT_UP);
-                let controls = self.due(now, behind);
+                let controls = self.due(now, behind)?;
                 if records.is_empty() && controls.is_empty() {
                     return Ok(Progress::default());
                 }
@@ -226,15 +233,38 @@ impl<T: Topics> PartitionWorker<T> {
     }
 
     /// What time brings: a tick when all input is read, else the clock alone.
-    fn due(&mut self, now: i64, behind: bool) -> Vec<ControlEvent> {
+    fn due(&mut self, now: i64, behind: bool) -> Result<Vec<ControlEvent>> {
         if self.last_tick != i64::MIN && now - self.last_tick < TICK_EVERY {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         self.last_tick = now;
-        match behind {
-            true => vec![ControlEvent::Clock { time: now }],
-            false => vec![ControlEvent::Tick { time: now }],
+        let mut controls = self.requests()?;
+        controls.push(match behind {
+            true => ControlEvent::Clock { time: now },
+            false => ControlEvent::Tick { time: now },
+        });
+        Ok(controls)
+    }
+
+    /// New requests of the inbox. What is no request changes nothing and is logged.
+    fn requests(&mut self) -> Result<Vec<ControlEvent>> {
+        let Some(topic) = self.job.inbox_topic.clone() else { return Ok(Vec::new()) };
+        let mut controls = Vec::new();
+        match self.log.read(&topic, 0, self.inbox, INBOX_BYTES, Duration::ZERO)? {
+            Read::Gap(range) => self.inbox = range.end,
+            Read::Records(records) => {
+                for record in records {
+                    self.inbox = record.offset + 1;
+                    match serde_json::from_slice(&record.value) {
+                        Ok(record) => controls.push(ControlEvent::Control { record }),
+                        Err(error) => {
+                            tracing::warn!(offset = record.offset, "a record of `{topic}` is no request: {error}")
+                        }
+                    }
+                }
+            }
         }
+        Ok(controls)
     }
 
     fn entry(&self, through: i64, controls: Vec<ControlEvent>) -> Advance {
@@ -246,6 +276,7 @@ impl<T: Topics> PartitionWorker<T> {
             controls,
             written: self.written.clone(),
             cut: self.cut,
+            inbox: self.inbox,
             snapshots: self.kept.clone(),
         }
     }
@@ -372,7 +403,7 @@ impl<T: Topics> PartitionWorker<T> {
         let Some((at, last)) = self.last_advance(claimed_at)? else { return self.begin() };
         self.written = last.written.clone();
         self.know_ends()?;
-        self.kept = last.snapshots.clone();
+        (self.kept, self.inbox) = (last.snapshots.clone(), last.inbox);
         let replayed = self.restore(&last)?.map(|control| self.replay(control, at)).transpose();
         match replayed {
             Ok(Some(sent)) => self.complete(sent)?,

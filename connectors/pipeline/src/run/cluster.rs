@@ -1,0 +1,216 @@
+//! Pipelines on a cluster: a thread per partition, each with a worker that holds it.
+//!
+//! A worker that meets an error is dropped, and a new one recovers from the log; that is the only
+//! repair there is. Being fenced ends the process: somebody else does the work.
+
+use super::status::PartitionStatus;
+use crate::exact::{Fenced, Job, PartitionWorker};
+use crate::model::Errors;
+use crate::summary::Summary;
+use crate::topics;
+use anyhow::{Context, Result, anyhow};
+use perfstream_log::{NewRecord, Topics};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// How long a worker waits for input before it looks at the clock.
+const WAIT: Duration = Duration::from_millis(250);
+/// Between two status records of a partition.
+const REPORT_EVERY: Duration = Duration::from_secs(5);
+/// Pause after the first error, and the longest one.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+
+/// A pipeline, ready for workers.
+#[derive(Debug, Clone)]
+pub struct Assignment {
+    /// What runs
+    pub job: Job,
+    /// Partitions of the input that this process works on
+    pub partitions: Vec<u32>,
+    /// What an error leads to
+    pub errors: Errors,
+}
+
+/// How workers run.
+#[derive(Debug, Clone, Default)]
+pub struct Running {
+    /// Set it, and every worker takes a last snapshot and ends
+    pub stop: Arc<AtomicBool>,
+    /// End when all input that is there is processed
+    pub stop_at_end: bool,
+    /// Name of this process in status records
+    pub session: String,
+}
+
+/// Runs workers until stopped; `connect` gives each thread a connection of its own.
+pub fn run<T, C>(assignments: &[Assignment], running: &Running, connect: C) -> Result<Vec<Summary>>
+where
+    T: Topics + 'static,
+    C: Fn() -> Result<T> + Send + Sync,
+{
+    let (send, reports) = channel();
+    let results: Mutex<Vec<(usize, Result<Summary>)>> = Mutex::new(Vec::new());
+    std::thread::scope(|scope| -> Result<()> {
+        for (n, assignment) in assignments.iter().enumerate() {
+            for partition in assignment.partitions.iter().copied() {
+                let (send, connect, results) = (send.clone(), &connect, &results);
+                scope.spawn(move || {
+                    let supervised = Supervised { assignment, partition, running, connect, send };
+                    let result = supervised.run();
+                    if result.is_err() {
+                        // One partition that ends in an error ends the process: nothing is left half alone.
+                        running.stop.store(true, Ordering::SeqCst);
+                    }
+                    if let Ok(mut results) = results.lock() {
+                        results.push((n, result));
+                    }
+                });
+            }
+        }
+        drop(send);
+        let mut log = None;
+        for status in reports {
+            // Status is told as well as can be; the work does not hang on it.
+            if let Err(error) = tell(&mut log, &connect, &status) {
+                tracing::debug!("the status was not written: {error:#}");
+                log = None;
+            }
+        }
+        Ok(())
+    })?;
+    let results = results.into_inner().map_err(|_| anyhow!("a worker thread died"))?;
+    let mut summaries: Vec<Option<Summary>> = vec![None; assignments.len()];
+    for (n, result) in results {
+        let summary = result?;
+        match &mut summaries[n] {
+            Some(sum) => sum.add(&summary),
+            empty => *empty = Some(summary),
+        }
+    }
+    Ok(summaries.into_iter().flatten().collect())
+}
+
+fn tell<T: Topics>(log: &mut Option<T>, connect: &impl Fn() -> Result<T>, status: &serde_json::Value) -> Result<()> {
+    let log = match log {
+        Some(log) => log,
+        None => log.insert(connect()?),
+    };
+    let key = format!("{}/{}", status["pipeline"].as_str().unwrap_or_default(), status["partition"]);
+    let record = NewRecord { log_time_ms: 0, key: Some(key.into_bytes()), value: status.to_string().into_bytes() };
+    log.append(topics::STATUS, 0, &[record]).map(drop)
+}
+
+/// Microseconds since the epoch.
+pub fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as i64
+}
+
+/// A partition's worker, and its successors after errors.
+struct Supervised<'r, C> {
+    assignment: &'r Assignment,
+    partition: u32,
+    running: &'r Running,
+    connect: &'r C,
+    send: Sender<serde_json::Value>,
+}
+
+impl<T: Topics, C: Fn() -> Result<T>> Supervised<'_, C> {
+    fn run(&self) -> Result<Summary> {
+        let pipeline = &self.assignment.job.plan.chain.pipeline;
+        let mut status = PartitionStatus::new(pipeline, self.partition);
+        let mut pause = BACKOFF.0;
+        loop {
+            let mut worked = false;
+            let error = match self.incarnation(&mut status, &mut worked) {
+                Ok(summary) => {
+                    self.report("stopped", &mut status);
+                    return Ok(summary);
+                }
+                Err(error) => error,
+            };
+            status.last_error = Some(format!("{error:#}"));
+            let fenced = error.is::<Fenced>();
+            // A first start that fails is a mistake of the setup as often as a fault.
+            let hopeless = fenced || self.assignment.errors == Errors::Fail || (!worked && status.recoveries == 0);
+            if hopeless || self.running.stop.load(Ordering::SeqCst) {
+                self.report(if fenced { "fenced" } else { "failed" }, &mut status);
+                return Err(error.context(format!("pipeline `{pipeline}`, partition {}", self.partition)));
+            }
+            tracing::warn!(pipeline, partition = self.partition, "recovers after an error: {error:#}");
+            metrics::counter!("perfstream_recoveries_total", "pipeline" => pipeline.clone()).increment(1);
+            status.recoveries += 1;
+            self.report("recovering", &mut status);
+            pause = if worked { BACKOFF.0 } else { (pause * 2).min(BACKOFF.1) };
+            self.sleep(pause);
+        }
+    }
+
+    /// Until it is stopped or meets an error. `worked`: it came to processing.
+    fn incarnation(&self, status: &mut PartitionStatus, worked: &mut bool) -> Result<Summary> {
+        let started = Instant::now();
+        let log = (self.connect)().context("no connection to the log")?;
+        let mut worker = PartitionWorker::start(log, self.assignment.job.clone(), self.partition, now())?;
+        tracing::info!(
+            pipeline = status.pipeline,
+            partition = self.partition,
+            next = worker.next(),
+            elapsed_ms = started.elapsed().as_millis() as u64,
+            "holds its partition"
+        );
+        let mut report_at = Instant::now();
+        let mut idle = false;
+        while !self.running.stop.load(Ordering::SeqCst) && !(idle && self.running.stop_at_end) {
+            let progress = worker.step(now(), WAIT)?;
+            *worked = true;
+            status.next = worker.next();
+            status.note(&progress, now());
+            idle = progress.records == 0 && worker.next() >= self.end(&mut worker)?;
+            if report_at <= Instant::now() {
+                report_at = Instant::now() + REPORT_EVERY;
+                self.measure(&mut worker, status)?;
+                self.report("running", status);
+            }
+        }
+        self.measure(&mut worker, status)?;
+        worker.finish()
+    }
+
+    fn end(&self, worker: &mut PartitionWorker<T>) -> Result<i64> {
+        match self.running.stop_at_end {
+            true => Ok(worker.log().extent(&self.assignment.job.plan.input_topic, self.partition)?.end),
+            false => Ok(i64::MAX),
+        }
+    }
+
+    fn measure(&self, worker: &mut PartitionWorker<T>, status: &mut PartitionStatus) -> Result<()> {
+        status.end = worker.log().extent(&self.assignment.job.plan.input_topic, self.partition)?.end;
+        status.snapshot = worker.snapshot_at();
+        status.misplaced = worker.misplaced();
+        status.summary = Some(worker.summary()?);
+        if status.misplaced > 0 {
+            tracing::warn!(
+                pipeline = status.pipeline,
+                partition = self.partition,
+                misplaced = status.misplaced,
+                "records lie in another partition than their key's: groups that are spread over partitions are \
+                 analysed apart"
+            );
+        }
+        Ok(())
+    }
+
+    fn report(&self, state: &'static str, status: &mut PartitionStatus) {
+        status.state = state;
+        // The receiver lives as long as any worker does.
+        drop(self.send.send(status.report(&self.running.session, now())));
+    }
+
+    fn sleep(&self, pause: Duration) {
+        let until = Instant::now() + pause;
+        while Instant::now() < until && !self.running.stop.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(50).min(pause));
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Names of the topics that a pipeline has on a cluster beside its input and outputs.
+
+/// Where workers say how they do; shared by all pipelines, one partition.
+pub const STATUS: &str = "perfstream-status";
+
+/// What the chain saw and in which order; as many partitions as the input.
+pub fn control(pipeline: &str) -> String {
+    format!("{pipeline}-control")
+}
+
+/// Snapshots; as many partitions as the input.
+pub fn state(pipeline: &str) -> String {
+    format!("{pipeline}-state")
+}
+
+/// Requests of others: reference rows, feedback; one partition.
+pub fn inbox(pipeline: &str) -> String {
+    format!("{pipeline}-inbox")
+}
