@@ -1,7 +1,28 @@
-//! A Fluvio cluster: connecting to it.
+//! A Fluvio cluster: connecting to it, and finding the SPU that leads a partition.
 
-use anyhow::{Context, Result};
-use fluvio::{Fluvio, FluvioClusterConfig};
+mod connection;
+mod reader;
+mod topics;
+mod writer;
+
+pub use fluvio::Isolation;
+pub use reader::{Reader, ReaderCounters, ReaderOptions};
+pub use topics::ClusterTopics;
+pub use writer::{AppendError, Writer, WriterOptions};
+
+use anyhow::{Context, Result, anyhow, bail};
+use fluvio::metadata::objects::Metadata;
+use fluvio::metadata::partition::PartitionSpec;
+use fluvio::metadata::spu::SpuSpec;
+use fluvio::metadata::topic::TopicSpec;
+use fluvio::{Fluvio, FluvioAdmin, FluvioClusterConfig};
+use fluvio_socket::ClientConfig;
+use std::future::Future;
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// How long one answer of the system controller, or one connection, may take.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// Which cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -13,25 +34,111 @@ pub enum Target {
     Address(String),
 }
 
+impl Target {
+    fn config(&self) -> Result<FluvioClusterConfig> {
+        match self {
+            Target::Profile => FluvioClusterConfig::load().context("cannot read the Fluvio profile"),
+            Target::Address(address) => Ok(FluvioClusterConfig::new(address.clone())),
+        }
+    }
+}
+
 /// A connection to a cluster.
 pub struct Cluster {
+    config: FluvioClusterConfig,
     fluvio: Fluvio,
+    /// For look-ups; made anew when it fails, so that a restarted system controller is found again.
+    admin: Mutex<Option<FluvioAdmin>>,
+}
+
+/// What a reader or writer has to know of a partition.
+pub(crate) struct Place {
+    /// The partition as the system controller describes it
+    pub(crate) spec: PartitionSpec,
+    /// How to reach the SPU that leads it
+    pub(crate) spu: ClientConfig,
 }
 
 impl Cluster {
     /// Connects to the system controller.
     pub async fn connect(target: &Target) -> Result<Cluster> {
-        let fluvio = match target {
-            Target::Profile => Fluvio::connect().await.context("cannot connect to the cluster of the Fluvio profile"),
-            Target::Address(address) => Fluvio::connect_with_config(&FluvioClusterConfig::new(address.clone()))
-                .await
-                .with_context(|| format!("cannot connect to a Fluvio cluster at {address}")),
-        }?;
-        Ok(Cluster { fluvio })
+        let config = target.config()?;
+        let what = format!("cannot connect to a Fluvio cluster at {}", config.endpoint);
+        let fluvio = within(ANSWER_WITHIN, Fluvio::connect_with_config(&config)).await.context(what)?;
+        Ok(Cluster { config, fluvio, admin: Mutex::new(None) })
     }
 
     /// The client, for what is neither reading nor writing of records.
     pub fn client(&self) -> &Fluvio {
         &self.fluvio
+    }
+
+    /// A topic as it was made; None if there is none of that name.
+    pub async fn topic(&self, name: &str) -> Result<Option<TopicSpec>> {
+        let named: Vec<Metadata<TopicSpec>> = self
+            .look_up(async |admin| admin.list(vec![name.to_owned()]).await)
+            .await
+            .with_context(|| format!("cannot look up topic {name}"))?;
+        // The filter gives every topic whose name contains the one asked for.
+        Ok(named.into_iter().find(|topic| topic.name == name).map(|topic| topic.spec))
+    }
+
+    /// Where a partition is now; None if there is no such partition.
+    pub(crate) async fn place(&self, topic: &str, partition: u32) -> Result<Option<Place>> {
+        let what = || format!("cannot look up partition {topic}/{partition}");
+        let key = format!("{topic}-{partition}");
+        let partitions: Vec<Metadata<PartitionSpec>> =
+            self.look_up(async |admin| admin.all().await).await.with_context(what)?;
+        let Some(found) = partitions.into_iter().find(|p| p.name == key) else { return Ok(None) };
+        let spus: Vec<Metadata<SpuSpec>> = self.look_up(async |admin| admin.all().await).await.with_context(what)?;
+        let leader = found.spec.leader;
+        let spu = spus
+            .into_iter()
+            .find(|spu| spu.spec.id == leader)
+            .with_context(|| format!("SPU {leader}, the leader of {topic}/{partition}, is not registered"))?;
+        Ok(Some(Place { spec: found.spec, spu: self.spu_config(&spu)? }))
+    }
+
+    fn spu_config(&self, spu: &Metadata<SpuSpec>) -> Result<ClientConfig> {
+        let base = ClientConfig::try_from(self.config.clone())?;
+        let mut config = base.with_prefix_sni_domain(&spu.name);
+        config.set_addr(match &spu.spec.public_endpoint_local {
+            Some(local) if self.config.use_spu_local_address => format!("{}:{}", local.host, local.port),
+            _ => spu.spec.public_endpoint.addr(),
+        });
+        Ok(config)
+    }
+
+    async fn look_up<T>(&self, ask: impl AsyncFn(&FluvioAdmin) -> Result<T>) -> Result<T> {
+        let mut kept = self.admin.lock().await;
+        let admin = match kept.take() {
+            Some(admin) => admin,
+            None => within(ANSWER_WITHIN, FluvioAdmin::connect_with_config(&self.config))
+                .await
+                .with_context(|| format!("cannot connect to the system controller at {}", self.config.endpoint))?,
+        };
+        let answer = within(ANSWER_WITHIN, ask(&admin)).await?;
+        *kept = Some(admin);
+        Ok(answer)
+    }
+}
+
+/// Refuses a topic whose stored batches do not say which offsets they hold.
+fn refuse_deduplication(topic: &str, spec: &PartitionSpec) -> Result<()> {
+    if spec.deduplication.is_some() {
+        bail!(
+            "topic {topic} has Fluvio's `deduplication`, which leaves batches with fewer records than their offsets \
+             say, so that lost records could not be told from dropped ones; make the topic without it and use \
+             `input.dedupe` of the pipeline"
+        );
+    }
+    Ok(())
+}
+
+/// The answer, or an error when it takes longer than `limit`.
+async fn within<T, E: Into<anyhow::Error>>(limit: Duration, answer: impl Future<Output = Result<T, E>>) -> Result<T> {
+    match tokio::time::timeout(limit, answer).await {
+        Ok(answer) => answer.map_err(Into::into),
+        Err(_) => Err(anyhow!("no answer within {} s", limit.as_secs())),
     }
 }

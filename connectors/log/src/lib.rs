@@ -7,6 +7,8 @@
 pub mod cluster;
 pub mod embedded;
 mod partition;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod topics;
 
 pub use partition::partition_of_key;

@@ -7,7 +7,9 @@ use perfstream::model::Pipeline;
 use perfstream::modules::Modules;
 use perfstream::plan::Plan;
 use perfstream::run::RunOptions;
+use perfstream::summary::Summary;
 use perfstream::{check, explain, run, schema, testing};
+use perfstream_log::cluster::Target;
 use perfstream_log::embedded::Log;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
@@ -83,6 +85,7 @@ Examples:
   zcat events.gz | perfstream run web-vitals.yaml --only lcp --input -
   perfstream run web-vitals.yaml --input lcp-stream=lcp.jsonl --input cls-stream=cls.jsonl --out out/
   perfstream run web-vitals.yaml --data log/ --follow
+  perfstream run web-vitals.yaml --only lcp --cluster localhost:9003 --metrics 127.0.0.1:9464
 
 Without --out or --data the records are printed as JSON lines.")]
     Run(RunArgs),
@@ -172,6 +175,19 @@ struct RunArgs {
     /// Wait for more input; windows close by time, not by the end of the input
     #[arg(long)]
     follow: bool,
+    /// Run on a Fluvio cluster: HOST:PORT of its system controller, or without a value the cluster of
+    /// the current Fluvio profile
+    #[arg(long, value_name = "HOST:PORT", num_args = 0..=1, conflicts_with_all = ["data", "out", "input"])]
+    cluster: Option<Option<String>>,
+    /// Which share of the partitions this worker takes: the I-th of N, counted from 0
+    #[arg(long, value_name = "I/N", requires = "cluster", default_value = "0/1")]
+    instance: perfstream::run::share::Share,
+    /// Serve Prometheus metrics at this address, as 127.0.0.1:9464
+    #[arg(long, value_name = "ADDRESS", requires = "cluster")]
+    metrics: Option<std::net::SocketAddr>,
+    /// End when all input that is there is processed (on a cluster; otherwise that is the default)
+    #[arg(long, requires = "cluster")]
+    stop_at_end: bool,
     /// Partitions of file input
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     partitions: u32,
@@ -275,9 +291,15 @@ fn test(files: &Files, engine: &Engine, json: bool) -> Result<ExitCode> {
 
 fn run_pipelines(args: &RunArgs, json: bool) -> Result<ExitCode> {
     let pipelines = load(&args.files)?;
+    if let Some(address) = &args.cluster {
+        return run_on_cluster(args, address.as_deref(), &pipelines, json);
+    }
     let plans = pipelines.iter().map(Plan::new).collect::<Result<Vec<_>>>()?;
     if args.input.is_empty() && args.data.is_none() {
-        bail!("nothing to read: give `--input [TOPIC=]PATH` (or `-`), or `--data DIR` for the embedded log");
+        bail!(
+            "nothing to read: give `--input [TOPIC=]PATH` (or `-`), `--data DIR` for the embedded log, or `--cluster` \
+             for a Fluvio cluster"
+        );
     }
     let checkpoint = pipelines.iter().map(|p| p.checkpoint.interval.us()).min().unwrap_or(10_000_000);
     let options = RunOptions {
@@ -296,9 +318,24 @@ fn run_pipelines(args: &RunArgs, json: bool) -> Result<ExitCode> {
         true => plans.into_iter().filter(|p| options.inputs.contains_key(&p.input_topic)).collect(),
         false => plans,
     };
-    let summaries = run::run(&plans, &options)?;
+    end_of_run(&run::run(&plans, &options)?, json)
+}
+
+fn run_on_cluster(args: &RunArgs, address: Option<&str>, pipelines: &[Pipeline], json: bool) -> Result<ExitCode> {
+    let options = run::fluvio::Options {
+        target: address.map_or(Target::Profile, |a| Target::Address(a.to_string())),
+        share: args.instance,
+        metrics: args.metrics,
+        stop_at_end: args.stop_at_end,
+        chain: args.engine.options(),
+    };
+    end_of_run(&run::fluvio::run(pipelines, &options)?, json)
+}
+
+/// Prints the summaries; the status says whether the counters add up.
+fn end_of_run(summaries: &[Summary], json: bool) -> Result<ExitCode> {
     let mut balanced = true;
-    for summary in &summaries {
+    for summary in summaries {
         balanced &= summary.balance.holds();
         match json {
             true => eprintln!("{}", summary.json()),

@@ -2,7 +2,9 @@
 
 pub mod cluster;
 mod file;
+pub mod fluvio;
 mod live;
+pub mod share;
 pub mod status;
 mod worker;
 
