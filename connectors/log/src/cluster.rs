@@ -1,10 +1,12 @@
 //! A Fluvio cluster: connecting to it, and finding the SPU that leads a partition.
 
+mod admin;
 mod connection;
 mod reader;
 mod topics;
 mod writer;
 
+pub use admin::{FoundModule, FoundTopic, TopicKeep, hash as module_hash};
 pub use fluvio::Isolation;
 pub use reader::{Reader, ReaderCounters, ReaderOptions};
 pub use topics::ClusterTopics;

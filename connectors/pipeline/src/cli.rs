@@ -1,5 +1,7 @@
 //! Commands and their options.
 
+mod cluster;
+
 use anyhow::{Context, Result, bail};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use perfstream::chain::{ChainOptions, Placement};
@@ -107,6 +109,20 @@ Without --out or --data the records are printed as JSON lines.")]
         #[arg(long)]
         meta: bool,
     },
+    /// Makes the topics and uploads the SmartModules that pipelines need on a Fluvio cluster
+    #[command(after_help = "\
+Examples:
+  perfstream deploy web-vitals.yaml --cluster localhost:9003 --partitions 4 --dry-run
+  perfstream deploy web-vitals.yaml --only lcp --only cls --prune
+
+It shows every step first and can be repeated: what is there as it should be is kept.")]
+    Deploy(cluster::DeployArgs),
+    /// Removes a deployment: its modules, control and state topics; inputs always stay
+    #[command(after_help = "Example:\n  perfstream undeploy web-vitals --cluster localhost:9003 --dry-run")]
+    Undeploy(cluster::UndeployArgs),
+    /// Shows how the workers on a cluster do: lag, offsets, counters, snapshots, dead letters
+    #[command(after_help = "Example:\n  perfstream status --cluster localhost:9003")]
+    Status(cluster::StatusArgs),
     /// Writes synthetic web-vitals events with labelled faults
     Generate(perfstream::generate::GenerateArgs),
 }
@@ -217,6 +233,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
             cat(topic.as_deref(), &data, follow, from, meta)?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Deploy(args) => cluster::deploy(&args),
+        Command::Undeploy(args) => cluster::undeploy(&args),
+        Command::Status(args) => cluster::status(&args),
         Command::Generate(args) => {
             args.run()?;
             Ok(ExitCode::SUCCESS)

@@ -3,6 +3,9 @@
 /// Where workers say how they do; shared by all pipelines, one partition.
 pub const STATUS: &str = "perfstream-status";
 
+/// What is deployed; one partition.
+pub const DEPLOYMENTS: &str = "perfstream-deployments";
+
 /// What the chain saw and in which order; as many partitions as the input.
 pub fn control(pipeline: &str) -> String {
     format!("{pipeline}-control")
