@@ -6,6 +6,7 @@ mod command;
 mod demo;
 mod fuzz;
 mod gen_files;
+mod kill;
 mod lint;
 mod tally;
 mod test;
@@ -45,6 +46,8 @@ enum Task {
     Bench(bench::Bench),
     /// Fuzzes decoder, expressions, pipeline files, snapshots, batches and chains
     Fuzz(fuzz::Args),
+    /// Kills workers while they run a pipeline; outputs and counters must be those of a clean run
+    Kill(kill::Args),
     /// Writes the generated files anew: SmartModule.toml, parameter tables, pipelines/schema.json
     Gen,
 }
@@ -58,6 +61,7 @@ fn main() -> Result<ExitCode> {
         Task::Demo => demo::run(),
         Task::Bench(bench) => return bench.run(),
         Task::Fuzz(args) => fuzz::fuzz(&args),
+        Task::Kill(args) => kill::run(&args),
         Task::Gen => gen_files::write(),
     };
     done.map(|()| ExitCode::SUCCESS)

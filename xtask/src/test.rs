@@ -2,6 +2,7 @@
 
 use crate::build;
 use crate::command::{cargo, pipelines, root};
+use crate::kill;
 use crate::lint::lint;
 use crate::tally::Tally;
 use std::path::Path;
@@ -17,6 +18,7 @@ pub fn run() -> ExitCode {
             tally.pass();
             cargo_tests(&mut tally);
             shipped_pipelines(&mut tally, &perfstream);
+            kills(&mut tally);
         }
         Err(error) => tally.fail("build", &format!("{error:#}")),
     }
@@ -31,7 +33,26 @@ pub fn run() -> ExitCode {
 fn cargo_tests(tally: &mut Tally) {
     let mut command = cargo();
     command.args(["test", "--workspace", "--release", "--locked", "--no-fail-fast"]);
+    match kill::server() {
+        // The tests that are ignored by default are those that need a server.
+        Some(_) => drop(command.args(["--", "--include-ignored"])),
+        None => println!("tests on a cluster are skipped, counted as ignored: {}", kill::NO_SERVER),
+    }
     tally.counted("cargo test", command.env("PERFSTREAM_MODULES", build::modules_dir()));
+}
+
+/// 25 kills of the embedded run, and of workers on a cluster where there is a server.
+fn kills(tally: &mut Tally) {
+    for cluster in [false, true] {
+        if cluster && kill::server().is_none() {
+            tally.skip("kills of workers on a cluster", kill::NO_SERVER);
+            continue;
+        }
+        match kill::harness(&kill::Args::rounds(25, cluster)) {
+            Ok(mut harness) => tally.counted("cargo xtask kill", &mut harness),
+            Err(error) => tally.fail("cargo xtask kill", &format!("{error:#}")),
+        }
+    }
 }
 
 /// What users copy is checked by the commands that users run.

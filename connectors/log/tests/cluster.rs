@@ -25,8 +25,9 @@ fn read_all(topics: &mut impl Topics, topic: &str, partition: u32, end: i64, max
 }
 
 #[test]
+#[ignore = "needs a Fluvio server"]
 fn what_is_written_is_read() {
-    let Some(cluster) = TestCluster::start("the reader and the writer on a cluster") else { return };
+    let cluster = TestCluster::start();
     cluster.create("t", 2, Keep::default()).expect("a topic");
     let mut topics = cluster.connect().expect("a connection");
     assert_eq!(topics.partitions("t").expect("an answer"), Some(2));
@@ -57,8 +58,9 @@ fn what_is_written_is_read() {
 }
 
 #[test]
+#[ignore = "needs a Fluvio server"]
 fn a_backlog_of_small_batches_is_complete() {
-    let Some(cluster) = TestCluster::start("H0, records lost while catching up") else { return };
+    let cluster = TestCluster::start();
     cluster.create("t", 1, Keep::default()).expect("a topic");
     let mut topics = cluster.connect().expect("a connection");
     let mut n = 0;
@@ -100,8 +102,9 @@ async fn naive_count(topics: &perfstream_log::cluster::ClusterTopics, topic: &st
 }
 
 #[test]
+#[ignore = "needs a Fluvio server"]
 fn keys_lie_where_fluvio_puts_them() {
-    let Some(cluster) = TestCluster::start("partitions of keys on a cluster") else { return };
+    let cluster = TestCluster::start();
     cluster.create("t", 8, Keep::default()).expect("a topic");
     let mut topics = cluster.connect().expect("a connection");
     cluster.runtime().block_on(async {
@@ -132,8 +135,9 @@ fn keys_lie_where_fluvio_puts_them() {
 }
 
 #[test]
+#[ignore = "needs a Fluvio server"]
 fn a_killed_spu_loses_and_doubles_nothing() {
-    let Some(mut cluster) = TestCluster::start("an SPU that is killed") else { return };
+    let mut cluster = TestCluster::start();
     cluster.create("t", 1, Keep::default()).expect("a topic");
     let mut writer = cluster.connect().expect("a connection");
     let mut reader = cluster.connect().expect("a connection");
@@ -169,8 +173,9 @@ fn a_killed_spu_loses_and_doubles_nothing() {
 }
 
 #[test]
+#[ignore = "needs a Fluvio server"]
 fn what_retention_took_is_a_gap() {
-    let Some(cluster) = TestCluster::start("records that retention took") else { return };
+    let cluster = TestCluster::start();
     let keep = Keep { segment_bytes: Some(16 << 10), seconds: Some(10) };
     cluster.create("t", 1, keep).expect("a topic");
     let mut topics = cluster.connect().expect("a connection");

@@ -17,6 +17,7 @@
 //! without faults. Source and limits: Flink's and Kafka Streams' barriers and fencing, with the
 //! output's own log in the place of transactions.
 
+pub mod audit;
 pub mod control;
 pub mod outputs;
 pub mod snapshot;

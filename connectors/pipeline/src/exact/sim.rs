@@ -38,10 +38,6 @@ impl SimLog {
         let last = value.len() - 1;
         value[last / 2] ^= 1;
     }
-
-    pub(super) fn topics(&self) -> Vec<String> {
-        self.topics.lock().expect("a lock").keys().cloned().collect()
-    }
 }
 
 /// What happens at a call.

@@ -118,6 +118,7 @@ impl Snapshots {
         for state in &states.stages {
             stages.push(self.chunks(log, state, &mut known, &mut total_bytes)?);
         }
+        fail::fail_point!("mid_snapshot");
         let manifest = Manifest {
             holder: self.holder.clone(),
             next: states.next,

@@ -1,20 +1,17 @@
 //! Faults at every call, against a run of the chain over what the control topic says.
 
-use super::control::{ControlEvent, Entry, Fold, parse};
+use super::audit;
 use super::sim::{Client, Fault, SimLog};
 use super::{Fenced, Job, PartitionWorker};
 use crate::chain::{ChainOptions, Placement};
 use crate::check;
 use crate::model::Recovery;
 use crate::plan::{Plan, PlanSpec};
-use crate::run::Worker;
 use anyhow::Result;
-use perfstream_core::Tick;
 use proptest::prelude::*;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 const PIPELINE: &str = "
@@ -92,51 +89,14 @@ fn run_to_end(worker: &mut PartitionWorker<Client>, steps: usize) -> Result<()> 
     Ok(())
 }
 
-/// Every output value with the number of its copies.
 fn outputs(log: &SimLog) -> BTreeMap<(String, Vec<u8>), usize> {
-    let mut found = BTreeMap::new();
-    for topic in log.topics().into_iter().filter(|t| !["in", "control", "state"].contains(&t.as_str())) {
-        for partition in 0..2 {
-            for record in log.all(&topic, partition) {
-                *found.entry((topic.clone(), record.value)).or_default() += 1;
-            }
-        }
-    }
-    found
+    let topics: Vec<String> = Plan::of(&job(PIPELINE, "x").plan).expect("a plan").router.topics().to_vec();
+    audit::written(&mut Client::new(log, 1000), &topics).expect("outputs")
 }
 
-/// What the chain gives for the input and the entries that hold, without any of the machinery.
 fn golden(log: &SimLog) -> BTreeSet<(String, Vec<u8>)> {
-    let (mut fold, mut next, mut found) = (Fold::default(), 0, BTreeSet::new());
-    let input = log.all("in", 0);
-    let mut running: Option<(Arc<Plan>, Worker)> = None;
-    for record in log.all("control", 0) {
-        let entry = parse(&record).expect("an entry");
-        let (true, Entry::Advance(advance)) = (fold.accept(&entry), entry) else { continue };
-        assert_eq!(advance.from, next, "advances follow each other");
-        let mut sent = Vec::new();
-        if let Some((plan, worker)) = &mut running {
-            let batch = &input[advance.from as usize..advance.through as usize];
-            let mut send =
-                |e: crate::output::Emission| sent.push((plan.router.topics()[e.topic].clone(), e.record.value));
-            worker.process(0, batch, &mut send).expect("a batch");
-            for event in &advance.controls {
-                if let ControlEvent::Tick { time } = event {
-                    let tick = Tick { time: *time, offset: advance.through - 1, end_of_input: false };
-                    worker.tick(0, &tick, &mut send).expect("a tick");
-                }
-            }
-        }
-        next = advance.through;
-        for event in advance.controls {
-            if let ControlEvent::Cut { plan, .. } = event {
-                let plan = Arc::new(Plan::of(&plan).expect("a plan"));
-                running = Some((Arc::clone(&plan), Worker::new(plan, &job(PIPELINE, "x").chain)));
-            }
-        }
-        found.extend(sent);
-    }
-    found
+    let job = job(PIPELINE, "x");
+    audit::expected(&mut Client::new(log, 1000), "in", "control", 0, &job.chain).expect("an audit")
 }
 
 /// All outputs of the run without faults, and nothing else.

@@ -231,7 +231,8 @@ impl<'p> Live<'p> {
         for emission in sent {
             by_topic.entry(emission.topic).or_default().push(emission.record);
         }
-        log.commit(|w| {
+        fail::fail_point!("live_before_commit");
+        let committed = log.commit(|w| {
             for (topic, records) in &by_topic {
                 w.append(&self.plan.router.topics()[*topic], partition, records)?;
             }
@@ -248,7 +249,9 @@ impl<'p> Live<'p> {
                 Some(snapshot) => w.set_snapshot(&self.plan.spec.pipeline, partition, snapshot, self.retain),
                 None => Ok(()),
             }
-        })
+        });
+        fail::fail_point!("live_after_commit");
+        committed
     }
 
     /// A tick every second, in every partition.

@@ -9,6 +9,7 @@ mod source_files {
     pub mod registry;
     pub mod report;
     pub mod source;
+    pub mod tables;
     pub mod yaml;
 }
 pub use source_files::*;

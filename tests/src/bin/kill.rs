@@ -1,0 +1,371 @@
+//! `cargo xtask kill`: workers are killed and paused while they run the shipped LCP pipeline; the
+//! outputs must be those of a run without faults, and the counters exact.
+//!
+//! Embedded: the records of every topic equal those of a clean run, in order. Cluster: the set of
+//! records equals what the input and the control topic say (`exact::audit`); kills alone leave no
+//! copy of a record, pauses and kills of the SPU only identical ones. A failpoint `…_off` switches a
+//! protection off; a run that then still passes would show that this harness sees nothing.
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Parser;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use perfstream::chain::ChainOptions;
+use perfstream::exact::audit;
+use perfstream::model::Pipeline;
+use perfstream::modules::Modules;
+use perfstream::plan::Plan;
+use perfstream::run::{self, RunOptions};
+use perfstream::{check, topics};
+use perfstream_log::cluster::Target;
+use perfstream_log::embedded::Log;
+use perfstream_log::testing::{Keep, TestCluster};
+use perfstream_log::{NO_LOG_TIME, NewRecord, Topics, partition_of_key};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::Duration;
+
+/// Named places of the worker on a cluster, and of the embedded run.
+const CLUSTER_POINTS: [&str; 9] = [
+    "after_read",
+    "before_reserve",
+    "after_reserve",
+    "mid_batch",
+    "before_emit",
+    "mid_emit",
+    "after_emit",
+    "mid_snapshot",
+    "after_snapshot",
+];
+const EMBEDDED_POINTS: [&str; 2] = ["live_before_commit", "live_after_commit"];
+/// Events before each kill.
+const EVENTS_PER_ROUND: u64 = 1500;
+const PARTITIONS: u32 = 2;
+
+#[derive(Parser, Clone)]
+struct Args {
+    /// Kills
+    #[arg(long, default_value_t = 25)]
+    rounds: u32,
+    /// On a Fluvio cluster of its own instead of the embedded log
+    #[arg(long)]
+    cluster: bool,
+    /// Kill the SPU instead of the worker
+    #[arg(long, requires = "cluster")]
+    spu: bool,
+    /// Pause workers beside their successors instead of killing them
+    #[arg(long, requires = "cluster")]
+    pause: bool,
+    /// Seed of all that is random here
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Switch a protection off: `id_scan`, `suppression` or `epoch_check`; the run must fail
+    #[arg(long)]
+    without: Option<String>,
+    /// Internal: work until the end of the input in this directory or at this cluster
+    #[arg(long, hide = true)]
+    worker: Option<String>,
+}
+
+fn main() -> Result<ExitCode> {
+    let args = Args::parse();
+    if let Some(place) = &args.worker {
+        return work(place, args.cluster);
+    }
+    let result = match args.cluster {
+        true => on_cluster(&args, TestCluster::start()),
+        false => embedded(&args),
+    };
+    match &result {
+        Ok(()) => println!("{} passed, 0 failed", args.rounds),
+        Err(error) => println!("{error:#}\n0 passed, 1 failed"),
+    }
+    let failed_as_it_should = args.without.is_some();
+    Ok(if result.is_ok() != failed_as_it_should { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The shipped LCP pipeline with a snapshot every 300 ms.
+fn pipeline() -> Result<Pipeline> {
+    let path = perfstream_tests::root().join("pipelines/web-vitals.yaml");
+    let text = std::fs::read_to_string(&path)?.replace("interval: 10s", "interval: 300ms");
+    let report = check::check_text(&path.display().to_string(), &text);
+    ensure!(!report.is_error(), "{}", report.render(false));
+    report.into_pipelines().into_iter().find(|p| p.meta.name.to_string() == "lcp").context("no pipeline lcp")
+}
+
+fn chain() -> ChainOptions {
+    let dir = std::env::var_os("PERFSTREAM_MODULES").map(PathBuf::from);
+    ChainOptions { modules: Modules::new(dir.as_deref()), ..ChainOptions::default() }
+}
+
+/// The child process: a worker until the end of the input.
+fn work(place: &str, cluster: bool) -> Result<ExitCode> {
+    let _failpoints = fail::FailScenario::setup();
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        told(info);
+        std::process::abort();
+    }));
+    let summaries = match cluster {
+        true => run::fluvio::run(
+            &[pipeline()?],
+            &run::fluvio::Options {
+                target: Target::Address(place.into()),
+                share: run::share::Share::default(),
+                metrics: None,
+                stop_at_end: true,
+                chain: chain(),
+            },
+        )?,
+        false => {
+            let pipeline = pipeline()?;
+            let options = RunOptions {
+                inputs: BTreeMap::new(),
+                data: Some(place.into()),
+                out: None,
+                follow: false,
+                partitions: PARTITIONS,
+                progress: false,
+                checkpoint: Duration::from_millis(300),
+                retain: 3,
+                chain: chain(),
+            };
+            run::run(&[Plan::new(&pipeline)?], &options)?
+        }
+    };
+    for summary in summaries {
+        println!("{}", summary.json());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Page, and the event number `n` as JSON: mostly good ones, some bad, late or sent twice.
+fn event(n: u64) -> (String, Vec<u8>) {
+    let mix = n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
+    let (page, browser) = (format!("/p{}", mix % 17), ["chrome", "safari", "firefox"][(mix / 17 % 3) as usize]);
+    let late = if n % 301 == 0 { 600_000 } else { 0 };
+    let time = 1_767_600_000_000 + n * 100 - late;
+    let id = if n % 97 == 0 { n.saturating_sub(1) } else { n };
+    let value = 500 + mix / 64 % 6000;
+    let text = match n % 211 {
+        5 => format!("{{\"timestamp\":{time},\"value\":"),
+        _ => format!(
+            "{{\"timestamp\":{time},\"value\":{value},\"page\":\"{page}\",\"browser\":\"{browser}\",\"device\":\"mobile\",\
+             \"connection\":\"4g\",\"id\":\"v-{id}\"}}"
+        ),
+    };
+    (page, text.into_bytes())
+}
+
+/// Events `from..to` by partition.
+fn events(from: u64, to: u64, log_time_ms: i64) -> BTreeMap<u32, Vec<NewRecord>> {
+    let mut batches: BTreeMap<u32, Vec<NewRecord>> = BTreeMap::new();
+    for n in from..to {
+        let (page, value) = event(n);
+        let partition = partition_of_key(page.as_bytes(), PARTITIONS);
+        batches.entry(partition).or_default().push(NewRecord { log_time_ms, key: Some(page.into_bytes()), value });
+    }
+    batches
+}
+
+/// How a worker ends.
+enum End {
+    /// At the k-th time it comes to a named place
+    Point(&'static str, u32),
+    /// After a time
+    After(Duration),
+    /// When all is done
+    Done,
+}
+
+struct Workers {
+    place: String,
+    cluster: bool,
+    off: Option<String>,
+}
+
+impl Workers {
+    fn start(&self, end: &End) -> Result<Child> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("--worker").arg(&self.place).args(self.cluster.then_some("--cluster"));
+        let point = match end {
+            End::Point(name, k) => Some(format!("{name}={}*off->panic", k)),
+            _ => None,
+        };
+        let off = self.off.as_ref().map(|name| format!("{name}_off=return"));
+        let points: Vec<String> = point.into_iter().chain(off).collect();
+        command.env("FAILPOINTS", points.join(";"));
+        Ok(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?)
+    }
+
+    fn run(&self, end: &End) -> Result<()> {
+        let mut child = self.start(end)?;
+        if let End::After(time) = end {
+            std::thread::sleep(*time);
+            child.kill()?;
+        }
+        child.wait().map(drop).map_err(Into::into)
+    }
+
+    /// Lets it finish; its summary.
+    fn finish(&self) -> Result<serde_json::Value> {
+        let output = self.start(&End::Done)?.wait_with_output()?;
+        ensure!(output.status.success(), "the last worker ended with {}", output.status);
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+}
+
+fn an_end(random: &mut StdRng, points: &[&'static str]) -> End {
+    match random.random_bool(0.6) {
+        true => End::Point(points[random.random_range(0..points.len())], random.random_range(0..6)),
+        false => End::After(Duration::from_millis(random.random_range(5..900))),
+    }
+}
+
+fn embedded(args: &Args) -> Result<()> {
+    let (dir, clean) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let mut random = StdRng::seed_from_u64(args.seed);
+    let workers = Workers { place: dir.path().display().to_string(), cluster: false, off: None };
+    for round in 0..u64::from(args.rounds) {
+        append_embedded(dir.path(), round)?;
+        workers.run(&an_end(&mut random, &EMBEDDED_POINTS))?;
+    }
+    let summary = workers.finish()?;
+    for round in 0..u64::from(args.rounds) {
+        append_embedded(clean.path(), round)?;
+    }
+    let expected = Workers { place: clean.path().display().to_string(), ..workers }.finish()?;
+    for key in ["in", "counted", "filtered", "late", "duplicate", "dead"] {
+        ensure!(summary[key] == expected[key], "{key}: {} killed, {} clean", summary[key], expected[key]);
+    }
+    let (found, wanted) = (contents(dir.path())?, contents(clean.path())?);
+    ensure!(!wanted.is_empty(), "the clean run wrote nothing");
+    for (topic, records) in &wanted {
+        ensure!(found.get(topic) == Some(records), "the records of {}/{} differ", topic.0, topic.1);
+    }
+    ensure!(found.len() == wanted.len(), "topics {:?}, clean {:?}", found.keys(), wanted.keys());
+    Ok(())
+}
+
+fn append_embedded(dir: &Path, round: u64) -> Result<()> {
+    let batches = events(round * EVENTS_PER_ROUND, (round + 1) * EVENTS_PER_ROUND, NO_LOG_TIME);
+    let mut log = Log::open(dir)?;
+    log.commit(|w| batches.iter().try_for_each(|(p, records)| w.append("lcp-stream", *p, records).map(drop)))
+}
+
+type Contents = BTreeMap<(String, u32), Vec<Vec<u8>>>;
+
+fn contents(dir: &Path) -> Result<Contents> {
+    let log = Log::open(dir)?;
+    let mut found = Contents::new();
+    for topic in log.topics()? {
+        for partition in log.partitions(&topic)? {
+            let records = log.read(&topic, partition, 0, usize::MAX >> 1)?;
+            found.insert((topic.clone(), partition), records.into_iter().map(|r| r.value).collect());
+        }
+    }
+    Ok(found)
+}
+
+fn on_cluster(args: &Args, mut cluster: TestCluster) -> Result<()> {
+    let plan = Plan::new(&pipeline()?)?;
+    let outputs = plan.router.topics().to_vec();
+    let (control, state) = (topics::control("lcp"), topics::state("lcp"));
+    for topic in outputs.iter().chain([&plan.input_topic, &control, &state]) {
+        cluster.create(topic, PARTITIONS, Keep::default())?;
+    }
+    cluster.create(topics::STATUS, 1, Keep::default())?;
+    let mut log = cluster.connect()?;
+    let mut random = StdRng::seed_from_u64(args.seed);
+    let workers = Workers { place: cluster.address(), cluster: true, off: args.without.clone() };
+    for round in 0..u64::from(args.rounds) {
+        for (partition, records) in events(round * EVENTS_PER_ROUND, (round + 1) * EVENTS_PER_ROUND, 0) {
+            append(&mut log, &plan.input_topic, partition, &records)?;
+        }
+        match (args.spu, args.pause) {
+            (true, _) => kill_spu(&workers, &mut cluster, &mut random)?,
+            (_, true) => pause(&workers, &mut random)?,
+            _ => workers.run(&an_end(&mut random, &CLUSTER_POINTS))?,
+        }
+    }
+    for partition in 0..PARTITIONS {
+        end(&mut log, &plan.input_topic, partition)?;
+    }
+    let summary = workers.finish()?;
+    let mut log = cluster.connect()?;
+    let mut expected = std::collections::BTreeSet::new();
+    for partition in 0..PARTITIONS {
+        expected.extend(audit::expected(&mut log, &plan.input_topic, &control, partition, &chain())?);
+        let void = audit::void_advances(&mut log, &control, partition)?;
+        ensure!(void <= 1, "a worker that had lost its partition went on: {void} advances of it are void");
+    }
+    let found = audit::written(&mut log, &outputs)?;
+    let total = u64::from(args.rounds) * EVENTS_PER_ROUND;
+    ensure!(
+        summary["in"] == total && summary["balanced"] == true,
+        "{total} records went in, the counters say {summary}"
+    );
+    ensure!(!expected.is_empty(), "nothing was expected");
+    let missing = expected.iter().filter(|o| !found.contains_key(*o)).count();
+    let extra = found.keys().filter(|o| !expected.contains(*o)).count();
+    let copies: usize = found.values().map(|n| n - 1).sum();
+    println!("{} records expected, {missing} missing, {extra} extra, {copies} copies", expected.len());
+    ensure!(missing == 0 && extra == 0, "the outputs are not those of a run without faults");
+    ensure!(copies == 0 || args.spu || args.pause, "{copies} records were written twice");
+    Ok(())
+}
+
+/// Appends although the SPU may be coming back; what is not known is looked up.
+fn append(log: &mut impl Topics, topic: &str, partition: u32, records: &[NewRecord]) -> Result<()> {
+    let before = end(log, topic, partition)?;
+    let mut done = 0;
+    while done < records.len() {
+        if log.append(topic, partition, &records[done..]).is_ok() {
+            return Ok(());
+        }
+        done = (end(log, topic, partition)? - before) as usize;
+    }
+    Ok(())
+}
+
+/// The end of a partition, once its SPU is there.
+fn end(log: &mut impl Topics, topic: &str, partition: u32) -> Result<i64> {
+    for _ in 0..300 {
+        if let Ok(extent) = log.extent(topic, partition) {
+            return Ok(extent.end);
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Ok(log.extent(topic, partition)?.end)
+}
+
+fn kill_spu(workers: &Workers, cluster: &mut TestCluster, random: &mut StdRng) -> Result<()> {
+    let mut child = workers.start(&End::Done)?;
+    std::thread::sleep(Duration::from_millis(random.random_range(20..1200)));
+    cluster.kill_spu();
+    cluster.start_spu()?;
+    // It may have been starting when the SPU died: then it says so and ends with an error.
+    child.wait().map(|_| ()).map_err(Into::into)
+}
+
+/// A worker is paused, a second one takes over, the first one wakes.
+fn pause(workers: &Workers, random: &mut StdRng) -> Result<()> {
+    let mut first = workers.start(&End::Done)?;
+    std::thread::sleep(Duration::from_millis(random.random_range(20..700)));
+    let pid = Pid::from_raw(first.id() as i32);
+    if first.try_wait()?.is_some() {
+        return Ok(());
+    }
+    kill(pid, Signal::SIGSTOP)?;
+    let mut second = workers.start(&End::Done)?;
+    std::thread::sleep(Duration::from_millis(random.random_range(200..1500)));
+    kill(pid, Signal::SIGCONT)?;
+    let (first, second) = (first.wait()?, second.wait()?);
+    match first.success() || second.success() {
+        true => Ok(()),
+        false => bail!("neither the paused worker nor its successor came to the end"),
+    }
+}

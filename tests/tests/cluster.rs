@@ -1,0 +1,90 @@
+//! Shipped pipelines on a real cluster: the outputs are those of an embedded run that is fed the
+//! cluster's own input and control entries.
+
+use perfstream::exact::{Job, PartitionWorker, audit};
+use perfstream::model::Recovery;
+use perfstream::plan::{Plan, PlanSpec};
+use perfstream::run::cluster::now;
+use perfstream::{check, topics};
+use perfstream_log::testing::{Keep, TestCluster};
+use perfstream_log::{NewRecord, Topics};
+use perfstream_tests::{root, wasm};
+use std::time::Duration;
+
+const PARTITIONS: u32 = 2;
+
+/// Records that browsers sent, by topic, and lines that are none.
+fn recording(topic: &str) -> Vec<Vec<u8>> {
+    let name = topic.strip_suffix("-stream").unwrap_or(topic);
+    let path = root().join(format!("tests/recording/events/{name}.jsonl"));
+    // Not every topic was recorded: then the lines that are no events are all.
+    let text = std::fs::read(&path).unwrap_or_default();
+    let mut lines: Vec<Vec<u8>> = text.split(|b| *b == b'\n').filter(|l| !l.is_empty()).map(<[u8]>::to_vec).collect();
+    lines.extend([b"{\"torn".to_vec(), b"\xff\x00".to_vec(), b"{\"kind\":\"tick\",\"time\":1}".to_vec()]);
+    lines
+}
+
+#[test]
+#[ignore = "needs a Fluvio server"]
+fn every_shipped_pipeline_gives_the_same_records_on_a_cluster() {
+    let cluster = TestCluster::start();
+    let mut log = cluster.connect().expect("a connection");
+    let report = check::check_files(&[root().join("pipelines/web-vitals.yaml")]);
+    let pipelines = report.into_pipelines();
+    assert!(!pipelines.is_empty());
+    for pipeline in pipelines {
+        let name = pipeline.meta.name.to_string();
+        let plan = PlanSpec::new(&pipeline).expect("a plan");
+        let outputs = Plan::of(&plan).expect("a plan").router.topics().to_vec();
+        let (control, state) = (topics::control(&name), topics::state(&name));
+        for topic in outputs.iter().chain([&plan.input_topic, &control, &state]) {
+            if log.partitions(topic).expect("an answer").is_none() {
+                cluster.create(topic, PARTITIONS, Keep::default()).expect("a topic");
+            }
+        }
+        let before = audit::written(&mut log, &outputs).expect("outputs");
+        let lines = recording(&plan.input_topic);
+        for partition in 0..PARTITIONS {
+            let share = lines.iter().skip(partition as usize).step_by(PARTITIONS as usize);
+            let records: Vec<NewRecord> =
+                share.map(|l| NewRecord { log_time_ms: 0, key: None, value: l.clone() }).collect();
+            log.append(&plan.input_topic, partition, &records).expect("an append");
+        }
+        let mut expected = std::collections::BTreeSet::new();
+        for partition in 0..PARTITIONS {
+            let job = Job {
+                config: plan.hash().expect("a hash"),
+                plan: plan.clone(),
+                chain: wasm(),
+                control_topic: control.clone(),
+                state_topic: state.clone(),
+                inbox_topic: None,
+                checkpoint: Duration::from_millis(50),
+                retain: 3,
+                recovery: Recovery::Latest,
+                instance: format!("{name}-{partition}"),
+            };
+            let end = log.extent(&plan.input_topic, partition).expect("an answer").end;
+            let connection = cluster.connect().expect("a connection");
+            let mut worker = PartitionWorker::start(connection, job, partition, now()).expect("a start");
+            while worker.next() < end {
+                worker.step(now(), Duration::from_millis(100)).expect("a step");
+            }
+            // The clock goes on by hours: what is open closes by ticks.
+            for hour in 1..4 {
+                worker.step(now() + hour * 3_600_000_000, Duration::ZERO).expect("a step");
+            }
+            let summary = worker.finish().expect("an end");
+            assert!(summary.balance.holds(), "{name}: {:?}", summary.balance);
+            expected
+                .extend(audit::expected(&mut log, &plan.input_topic, &control, partition, &wasm()).expect("an audit"));
+        }
+        let found = audit::written(&mut log, &outputs).expect("outputs");
+        // Topics are shared by pipelines: those of the ones before are there too.
+        let new: Vec<_> = found.keys().filter(|o| !before.contains_key(*o)).cloned().collect();
+        assert!(expected.iter().any(|(topic, _)| topic == "dead-letters"), "{name}: the torn record is a dead letter");
+        assert_eq!(new.len(), expected.len(), "{name}");
+        assert!(expected.iter().all(|o| found.contains_key(o)), "{name}");
+        println!("{name}: {} records", expected.len());
+    }
+}

@@ -1,0 +1,82 @@
+//! `cargo xtask kill`: the kill harness, `tests/src/bin/kill.rs`, with the modules built.
+
+use crate::build;
+use crate::command::{self, cargo, target};
+use anyhow::{Result, bail};
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Why tests on a cluster are skipped.
+pub const NO_SERVER: &str = "no Fluvio server: `fluvio-run` is neither at FLUVIO_RUN nor on PATH";
+
+/// What is killed, and how often.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask kill --rounds 500                      the embedded run
+  cargo xtask kill --rounds 100 --cluster            workers on a cluster of its own (needs fluvio-run)
+  cargo xtask kill --rounds 50 --cluster --spu       the cluster's SPU
+  cargo xtask kill --rounds 20 --cluster --pause     workers are paused beside their successors
+  cargo xtask kill --cluster --without id_scan       proves the harness: it must see what is missing")]
+pub struct Args {
+    /// Kills
+    #[arg(long, default_value_t = 25)]
+    pub rounds: u32,
+    /// On a Fluvio cluster instead of the embedded log
+    #[arg(long)]
+    pub cluster: bool,
+    /// Kill the SPU instead of the worker
+    #[arg(long, requires = "cluster")]
+    pub spu: bool,
+    /// Pause workers beside their successors instead of killing them
+    #[arg(long, requires = "cluster")]
+    pub pause: bool,
+    /// Seed of all that is random
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Switch a protection off: `id_scan`, `suppression` or `epoch_check`; the run must fail
+    #[arg(long)]
+    pub without: Option<String>,
+}
+
+/// Builds and runs the harness.
+pub fn run(args: &Args) -> Result<()> {
+    if args.cluster && server().is_none() {
+        bail!("{NO_SERVER}");
+    }
+    build::wasm()?;
+    command::run(&mut harness(args)?)
+}
+
+/// The command, its binary built as `cargo test --workspace` builds it.
+pub fn harness(args: &Args) -> Result<Command> {
+    let mut cargo = cargo();
+    cargo.args(["build", "--release", "--locked", "--package", "perfstream-tests", "--bin", "kill"]);
+    command::run(cargo.env("PERFSTREAM_MODULES", build::modules_dir()))?;
+    let mut command = Command::new(target().join("release/kill"));
+    command.env("PERFSTREAM_MODULES", build::modules_dir());
+    command.arg("--rounds").arg(args.rounds.to_string()).arg("--seed").arg(args.seed.to_string());
+    for (on, flag) in [(args.cluster, "--cluster"), (args.spu, "--spu"), (args.pause, "--pause")] {
+        command.args(on.then_some(flag));
+    }
+    if let Some(without) = &args.without {
+        command.arg("--without").arg(without);
+    }
+    Ok(command)
+}
+
+impl Args {
+    /// Rounds of the embedded run, or on a cluster.
+    pub fn rounds(rounds: u32, cluster: bool) -> Args {
+        Args { rounds, cluster, spu: false, pause: false, seed: 1, without: None }
+    }
+}
+
+/// The Fluvio server's binary, `fluvio-run`: at FLUVIO_RUN, or on PATH.
+pub fn server() -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os("FLUVIO_RUN") {
+        return Some(PathBuf::from(path));
+    }
+    let dirs = std::env::var_os("PATH")?;
+    std::env::split_paths(&dirs).map(|dir| dir.join("fluvio-run")).find(|path| path.is_file())
+}
