@@ -6,7 +6,7 @@ use perfstream::model::Recovery;
 use perfstream::plan::{Plan, PlanSpec};
 use perfstream::run::cluster::now;
 use perfstream::{check, topics};
-use perfstream_log::testing::{Keep, TestCluster};
+use perfstream_log::testing::{TestCluster, TopicOptions};
 use perfstream_log::{NewRecord, Topics};
 use perfstream_tests::{root, wasm};
 use std::time::Duration;
@@ -27,8 +27,8 @@ fn recording(topic: &str) -> Vec<Vec<u8>> {
 #[test]
 #[ignore = "needs a Fluvio server"]
 fn every_shipped_pipeline_gives_the_same_records_on_a_cluster() {
-    let cluster = TestCluster::start();
-    let mut log = cluster.connect().expect("a connection");
+    let cluster = TestCluster::start().expect("a Fluvio server");
+    let mut log = cluster.topics();
     let report = check::check_files(&[root().join("pipelines/web-vitals.yaml")]);
     let pipelines = report.into_pipelines();
     assert!(!pipelines.is_empty());
@@ -39,7 +39,7 @@ fn every_shipped_pipeline_gives_the_same_records_on_a_cluster() {
         let (control, state) = (topics::control(&name), topics::state(&name));
         for topic in outputs.iter().chain([&plan.input_topic, &control, &state]) {
             if log.partitions(topic).expect("an answer").is_none() {
-                cluster.create(topic, PARTITIONS, Keep::default()).expect("a topic");
+                cluster.create_topic(topic, PARTITIONS, TopicOptions::default()).expect("a topic");
             }
         }
         let before = audit::written(&mut log, &outputs).expect("outputs");
@@ -65,7 +65,7 @@ fn every_shipped_pipeline_gives_the_same_records_on_a_cluster() {
                 instance: format!("{name}-{partition}"),
             };
             let end = log.extent(&plan.input_topic, partition).expect("an answer").end;
-            let connection = cluster.connect().expect("a connection");
+            let connection = cluster.topics();
             let mut worker = PartitionWorker::start(connection, job, partition, now()).expect("a start");
             while worker.next() < end {
                 worker.step(now(), Duration::from_millis(100)).expect("a step");

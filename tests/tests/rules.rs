@@ -108,7 +108,11 @@ fn sources_are_tidy() {
                     fault(n + 1, word);
                 }
             }
-            if code.trim_start().starts_with("#[ignore") || code.contains(", ignore") && code.contains("cfg_attr") {
+            // Those are run by `cargo xtask test` wherever there is a server.
+            let on_a_server = line.trim() == "#[ignore = \"needs a Fluvio server\"]";
+            if (code.trim_start().starts_with("#[ignore") && !on_a_server)
+                || code.contains(", ignore") && code.contains("cfg_attr")
+            {
                 fault(n + 1, "a test that is ignored is none");
             }
             if has_word(&code, "unsafe") && !path.starts_with(&unsafe_allowed) {

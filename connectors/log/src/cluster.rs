@@ -144,3 +144,19 @@ async fn within<T, E: Into<anyhow::Error>>(limit: Duration, answer: impl Future<
         Err(_) => Err(anyhow!("no answer within {} s", limit.as_secs())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Without a cluster, for that makes such a topic only when it has the SmartModule that drops.
+    #[test]
+    fn a_deduplicating_topic_is_refused() {
+        let mut spec = PartitionSpec::default();
+        assert!(refuse_deduplication("clicks", &spec).is_ok());
+        spec.deduplication = Some(fluvio::metadata::topic::Deduplication::default());
+        let error = refuse_deduplication("clicks", &spec).unwrap_err().to_string();
+        assert!(error.starts_with("topic clicks has Fluvio's `deduplication`, which leaves batches"), "{error}");
+        assert!(error.ends_with("make the topic without it and use `input.dedupe` of the pipeline"), "{error}");
+    }
+}

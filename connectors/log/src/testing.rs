@@ -1,209 +1,284 @@
-//! A Fluvio cluster for tests: one system controller and one SPU on free loopback ports.
+//! A real Fluvio cluster for tests: one system controller and some SPUs on loopback, in a directory
+//! that goes away with it. Feature `testing`.
 //!
-//! The server is no registry package: the binary `fluvio-run` is taken from `FLUVIO_RUN` or from
-//! PATH.
+//! The server is the binary `fluvio-run`, named by the environment variable `FLUVIO_RUN` or found on
+//! `PATH`; it is no part of this project. Without it [`TestCluster::start`] gives None after one
+//! printed line, and the test ends.
 
-use crate::cluster::{ClusterTopics, Target};
+mod process;
+mod proxy;
+
+pub use proxy::{Proxy, Traffic};
+
+use crate::cluster::{Cluster, ClusterTopics, Target};
 use anyhow::{Context, Result, bail};
-use fluvio::metadata::topic::{CleanupPolicy, SegmentBasedPolicy, TopicSpec, TopicStorageConfig};
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use fluvio::metadata::customspu::CustomSpuSpec;
+use fluvio::metadata::partition::{PartitionResolution, PartitionSpec};
+use fluvio::metadata::spu::SpuSpec;
+use fluvio::metadata::topic::{
+    CleanupPolicy, CompressionAlgorithm, ReplicaSpec, SegmentBasedPolicy, TopicReplicaParam, TopicSpec,
+    TopicStorageConfig,
+};
+use process::{Process, free_ports, server_binary};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
-const SPU_ID: u16 = 5001;
-const START_WITHIN: Duration = Duration::from_secs(60);
+/// How long anything of the cluster may take to come up.
+const UP_WITHIN: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(20);
+const FIRST_SPU: i32 = 5001;
 
-/// Runs while it lives; stops what it started when dropped.
-pub struct TestCluster {
-    binary: PathBuf,
-    dir: tempfile::TempDir,
-    /// Public and private port of the system controller, then of the SPU
-    ports: [u16; 4],
-    sc: Option<Child>,
-    spu: Option<Child>,
-    runtime: tokio::runtime::Runtime,
-}
-
-/// How a topic of a test is kept.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Keep {
-    /// Bytes of a segment
+/// How a topic is stored; the SPU's defaults for what is None.
+#[derive(Debug, Clone, Default)]
+pub struct TopicOptions {
+    /// Size of a segment, at least 1024
     pub segment_bytes: Option<u32>,
-    /// Seconds that a full segment is kept
-    pub seconds: Option<u32>,
+    /// Size of a partition, at least two segments; beyond it the oldest segments go
+    pub partition_bytes: Option<u64>,
+    /// Age at which a segment that is not the newest goes, at least 10
+    pub retention_seconds: Option<u32>,
+    /// Compression that batches must have
+    pub compression: CompressionAlgorithm,
 }
 
-/// The server binary, if there is one.
-pub fn server() -> Option<PathBuf> {
-    if let Some(path) = std::env::var_os("FLUVIO_RUN") {
-        return Some(PathBuf::from(path));
-    }
-    let dirs = std::env::var_os("PATH")?;
-    std::env::split_paths(&dirs).map(|dir| dir.join("fluvio-run")).find(|path| path.is_file())
+/// A running cluster; dropping it kills what it started.
+pub struct TestCluster {
+    // Processes before the directory they write to.
+    spus: Mutex<Vec<Spu>>,
+    _controller: Process,
+    cluster: Arc<Cluster>,
+    address: String,
+    private_address: String,
+    binary: PathBuf,
+    dir: TempDir,
+    // Last, for dropping a connection may need it.
+    runtime: Runtime,
+}
+
+struct Spu {
+    id: i32,
+    public: u16,
+    private: u16,
+    proxy: Option<Proxy>,
+    process: Option<Process>,
 }
 
 impl TestCluster {
-    /// A cluster that is ready; panics where there is no server, so tests that need one are ignored by
-    /// default, and `cargo xtask test` includes them where it finds one.
-    pub fn start() -> TestCluster {
-        let binary =
-            server().unwrap_or_else(|| panic!("no Fluvio server: `fluvio-run` is neither at FLUVIO_RUN nor on PATH"));
-        TestCluster::of(binary).unwrap_or_else(|e| panic!("the test cluster did not start: {e:#}"))
+    /// A cluster with one SPU; None, and a line on standard error, if there is no server binary.
+    ///
+    /// Panics if the server does not come up.
+    pub fn start() -> Option<TestCluster> {
+        TestCluster::start_with(1, false)
     }
 
-    fn of(binary: PathBuf) -> Result<TestCluster> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    /// A cluster whose SPU is registered under the address of a [`Proxy`], so that all clients go
+    /// through it.
+    pub fn start_behind_proxy() -> Option<TestCluster> {
+        TestCluster::start_with(1, true)
+    }
+
+    /// A cluster with several SPUs, each behind a proxy or none.
+    pub fn start_with(spus: u16, proxied: bool) -> Option<TestCluster> {
+        let Some(binary) = server_binary() else {
+            eprintln!(
+                "skipped: tests on a Fluvio cluster, for there is no fluvio-run on PATH and FLUVIO_RUN does not name one"
+            );
+            return None;
+        };
+        Some(TestCluster::up(binary, spus, proxied).unwrap_or_else(|error| panic!("test cluster: {error:#}")))
+    }
+
+    /// The cluster that other tests of this process use at this moment too, or a new one.
+    pub fn shared() -> Option<Arc<TestCluster>> {
+        static SHARED: Mutex<Weak<TestCluster>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(running) = shared.upgrade() {
+            return Some(running);
+        }
+        let started = Arc::new(TestCluster::start()?);
+        *shared = Arc::downgrade(&started);
+        Some(started)
+    }
+
+    fn up(binary: PathBuf, spus: u16, proxied: bool) -> Result<TestCluster> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let dir = tempfile::tempdir()?;
-        let mut cluster = TestCluster { binary, dir, ports: free_ports()?, sc: None, spu: None, runtime };
-        cluster.register_spu()?;
-        cluster.sc = Some(cluster.run("sc", |command, c| {
-            command.arg("sc").arg("--local").arg(c.dir.path().join("meta"));
-            command.arg("--bind-public").arg(address(c.ports[0])).arg("--bind-private").arg(address(c.ports[1]));
-        })?);
-        cluster.start_spu()?;
-        cluster.wait()?;
+        let [public, private] = free_ports()?;
+        let (address, private_address) = (format!("127.0.0.1:{public}"), format!("127.0.0.1:{private}"));
+        let meta = dir.path().join("meta");
+        let controller = Process::start(
+            &binary,
+            &["sc", "--local", &meta.to_string_lossy(), "--bind-public", &address, "--bind-private", &private_address],
+            &[],
+            &dir.path().join("sc.log"),
+        )?;
+        let target = Target::Address(address.clone());
+        let cluster =
+            runtime.block_on(until("the system controller listens", async || Cluster::connect(&target).await.ok()))?;
+        let cluster = TestCluster {
+            spus: Mutex::default(),
+            _controller: controller,
+            cluster: Arc::new(cluster),
+            address,
+            private_address,
+            binary,
+            dir,
+            runtime,
+        };
+        for id in (FIRST_SPU..).take(spus.into()) {
+            cluster.add_spu(id, proxied)?;
+        }
+        cluster.wait_for_spus()?;
         Ok(cluster)
     }
 
-    /// Address of the system controller.
-    pub fn address(&self) -> String {
-        address(self.ports[0])
+    fn add_spu(&self, id: i32, proxied: bool) -> Result<()> {
+        let [public, private] = free_ports()?;
+        let proxy = match proxied {
+            true => Some(self.runtime.block_on(Proxy::start(([127, 0, 0, 1], public).into()))?),
+            false => None,
+        };
+        let mut spec = CustomSpuSpec { id, ..Default::default() };
+        spec.public_endpoint.port = proxy.as_ref().map_or(public, |proxy| proxy.address().port());
+        spec.public_endpoint.ingress.push(Default::default());
+        for ingress in &mut spec.public_endpoint.ingress {
+            ingress.hostname = Some("127.0.0.1".to_owned());
+        }
+        spec.private_endpoint.port = private;
+        spec.private_endpoint.host = "127.0.0.1".to_owned();
+        self.block_on(async {
+            self.cluster.client().admin().await.create(format!("custom-spu-{id}"), false, spec).await
+        })?;
+        let process = Some(self.start_process(id, public, private)?);
+        self.lock().push(Spu { id, public, private, proxy, process });
+        Ok(())
     }
 
-    /// What to connect to.
-    pub fn target(&self) -> Target {
-        Target::Address(self.address())
+    fn start_process(&self, id: i32, public: u16, private: u16) -> Result<Process> {
+        let data = self.dir.path().join(format!("spu-{id}"));
+        let socket = self.dir.path().join(format!("spu-{id}.sock"));
+        let arguments = [
+            "spu",
+            "-i",
+            &id.to_string(),
+            "-p",
+            &format!("127.0.0.1:{public}"),
+            "-v",
+            &format!("127.0.0.1:{private}"),
+            "--sc-addr",
+            &self.private_address,
+            "--log-base-dir",
+            &data.to_string_lossy(),
+        ];
+        // Without a socket of its own an SPU takes over that of any other on the machine.
+        let environment = [("FLUVIO_METRIC_SPU", socket.as_path())];
+        Process::start(&self.binary, &arguments, &environment, &self.dir.path().join(format!("spu-{id}.log")))
     }
 
-    /// A connection.
-    pub fn connect(&self) -> Result<ClusterTopics> {
-        ClusterTopics::connect(self.runtime.handle().clone(), &self.target())
+    fn wait_for_spus(&self) -> Result<()> {
+        let ids: Vec<i32> = self.lock().iter().map(|spu| spu.id).collect();
+        self.block_on(until("the SPUs are online", async || {
+            let listed = self.cluster.client().admin().await.all::<SpuSpec>().await.ok()?;
+            let online = |id: &i32| listed.iter().any(|spu| spu.spec.id == *id && spu.status.is_online());
+            ids.iter().all(online).then_some(())
+        }))
     }
 
-    /// A runtime that lives as long as the cluster.
-    pub fn runtime(&self) -> &tokio::runtime::Runtime {
+    /// `HOST:PORT` of the system controller.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// A connection to it.
+    pub fn cluster(&self) -> &Arc<Cluster> {
+        &self.cluster
+    }
+
+    /// The runtime that the harness itself uses.
+    pub fn runtime(&self) -> &Runtime {
         &self.runtime
     }
 
-    /// Makes a topic and waits until its partitions can be read.
-    pub fn create(&self, topic: &str, partitions: u32, keep: Keep) -> Result<()> {
-        let mut spec: TopicSpec = TopicSpec::new_computed(partitions, 1, None);
-        if let Some(seconds) = keep.seconds {
-            spec.set_cleanup_policy(CleanupPolicy::Segment(SegmentBasedPolicy { time_in_seconds: seconds }));
+    /// Waits for a future on that runtime.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.runtime.block_on(future)
+    }
+
+    /// Blocking access to its topics.
+    pub fn topics(&self) -> ClusterTopics {
+        ClusterTopics::new(self.cluster.clone(), self.runtime.handle().clone())
+    }
+
+    /// Creates a topic with one replica of each partition and waits until they are online.
+    pub fn create_topic(&self, name: &str, partitions: u32, options: TopicOptions) -> Result<()> {
+        let mut spec = TopicSpec::from(ReplicaSpec::Computed(TopicReplicaParam::new(partitions, 1, false)));
+        if let Some(time_in_seconds) = options.retention_seconds {
+            spec.set_cleanup_policy(CleanupPolicy::Segment(SegmentBasedPolicy { time_in_seconds }));
         }
-        if let Some(bytes) = keep.segment_bytes {
-            spec.set_storage(TopicStorageConfig { segment_size: Some(bytes), max_partition_size: None });
+        spec.set_storage(TopicStorageConfig {
+            segment_size: options.segment_bytes,
+            max_partition_size: options.partition_bytes,
+        });
+        spec.set_compression_type(options.compression);
+        self.block_on(async {
+            self.cluster.client().admin().await.create(name.to_owned(), false, spec).await?;
+            until("the partitions are online", async || {
+                let listed = self.cluster.client().admin().await.all::<PartitionSpec>().await.ok()?;
+                let online = |key: String| {
+                    listed.iter().any(|p| p.name == key && p.status.resolution == PartitionResolution::Online)
+                };
+                (0..partitions).all(|n| online(format!("{name}-{n}"))).then_some(())
+            })
+            .await
+        })
+    }
+
+    /// The proxy before the first SPU.
+    ///
+    /// Panics if the cluster was started without.
+    pub fn proxy(&self) -> Proxy {
+        self.lock().first().and_then(|spu| spu.proxy.clone()).expect("the cluster was started without a proxy")
+    }
+
+    /// Kills the first SPU (SIGKILL) and waits until it is gone.
+    pub fn kill_spu(&self) {
+        if let Some(spu) = self.lock().first_mut() {
+            spu.process = None;
         }
-        let mut topics = self.connect()?;
-        self.runtime.block_on(async {
-            let admin = topics.cluster().client().admin().await;
-            admin.create(topic.to_string(), false, spec).await
-        })?;
-        let until = Instant::now() + START_WITHIN;
-        for partition in 0..partitions {
-            use crate::Topics;
-            while let Err(error) = topics.extent(topic, partition) {
-                if Instant::now() > until {
-                    return Err(error.context(format!("partition {topic}/{partition} is not ready")));
-                }
-                std::thread::sleep(Duration::from_millis(20));
+    }
+
+    /// Starts the first SPU again with the same ports and data; returns when it takes connections.
+    pub fn start_spu(&self) -> Result<()> {
+        {
+            let mut spus = self.lock();
+            let spu = spus.first_mut().context("the cluster has no SPU")?;
+            if spu.process.is_some() {
+                bail!("SPU {} is running", spu.id);
             }
+            spu.process = Some(self.start_process(spu.id, spu.public, spu.private)?);
         }
-        Ok(())
+        let public = self.lock().first().map(|spu| spu.public).unwrap_or_default();
+        self.block_on(until("the SPU listens again", async || {
+            tokio::net::TcpStream::connect(("127.0.0.1", public)).await.ok().map(drop)
+        }))
     }
 
-    /// Kills the SPU without a warning.
-    pub fn kill_spu(&mut self) {
-        if let Some(mut spu) = self.spu.take() {
-            // It may be dead already.
-            drop(spu.kill());
-            drop(spu.wait());
-        }
-    }
-
-    /// Starts the SPU again, on the same data.
-    pub fn start_spu(&mut self) -> Result<()> {
-        self.spu = Some(self.run("spu", |command, c| {
-            command.arg("spu").arg("-i").arg(SPU_ID.to_string());
-            command.arg("-p").arg(address(c.ports[2])).arg("-v").arg(address(c.ports[3]));
-            command.arg("--sc-addr").arg(address(c.ports[1])).arg("--log-base-dir").arg(c.dir.path().join("data"));
-        })?);
-        Ok(())
-    }
-
-    /// Process id of the SPU, while it runs.
-    pub fn spu_pid(&self) -> Option<u32> {
-        self.spu.as_ref().map(Child::id)
-    }
-
-    fn run(&self, name: &str, arguments: impl FnOnce(&mut Command, &TestCluster)) -> Result<Child> {
-        let log =
-            std::fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join(format!("{name}.log")))?;
-        let mut command = Command::new(&self.binary);
-        arguments(&mut command, self);
-        // One fixed path for all SPUs of a machine is the default: another cluster's would be taken away.
-        command.env("FLUVIO_METRIC_SPU", self.dir.path().join("spu.sock"));
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        command.spawn().with_context(|| format!("cannot run {}", self.binary.display()))
-    }
-
-    /// The SPU's registration, where the system controller finds it at its start.
-    fn register_spu(&self) -> Result<()> {
-        let dir = self.dir.path().join("meta").join("SPU");
-        std::fs::create_dir_all(&dir)?;
-        let (name, public, private) = (format!("custom-spu-{SPU_ID}"), self.ports[2], self.ports[3]);
-        let text = format!(
-            "!1.0.0\nmeta:\n  id: {name}\n  revision: 1\nkey: {name}\nstatus:\n  resolution: Online\nspec:\n  spuId: {SPU_ID}\n  \
-             spuType: Custom\n  publicEndpoint:\n    port: {public}\n    ingress:\n    - hostname: 127.0.0.1\n      ip: null\n    \
-             encryption: PLAINTEXT\n  privateEndpoint:\n    port: {private}\n    host: 127.0.0.1\n    encryption: PLAINTEXT\n"
-        );
-        Ok(std::fs::write(dir.join(format!("{name}.yaml")), text)?)
-    }
-
-    /// Until a topic can be written.
-    fn wait(&self) -> Result<()> {
-        let until = Instant::now() + START_WITHIN;
-        loop {
-            let ready = self.connect().and_then(|_| self.create("ready", 1, Keep::default()));
-            match ready {
-                Ok(()) => return Ok(()),
-                Err(error) if Instant::now() > until => bail!("{error:#}\n{}", tails(self.dir.path())),
-                Err(_) => std::thread::sleep(Duration::from_millis(200)),
-            }
-        }
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Spu>> {
+        self.spus.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for TestCluster {
-    fn drop(&mut self) {
-        self.kill_spu();
-        if let Some(mut sc) = self.sc.take() {
-            drop(sc.kill());
-            drop(sc.wait());
+/// Asks again and again until there is an answer.
+async fn until<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> Result<T> {
+    let started = Instant::now();
+    while started.elapsed() < UP_WITHIN {
+        if let Some(answer) = ask().await {
+            return Ok(answer);
         }
+        tokio::time::sleep(POLL).await;
     }
-}
-
-fn address(port: u16) -> String {
-    format!("127.0.0.1:{port}")
-}
-
-fn free_ports() -> Result<[u16; 4]> {
-    // Held together, so that they differ; between closing and use another process might take one.
-    let held = [(); 4].map(|()| TcpListener::bind("127.0.0.1:0"));
-    let mut ports = [0; 4];
-    for (port, listener) in ports.iter_mut().zip(held) {
-        *port = listener?.local_addr()?.port();
-    }
-    Ok(ports)
-}
-
-fn tails(dir: &Path) -> String {
-    let tail = |name: &str| {
-        let text = std::fs::read_to_string(dir.join(name)).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().rev().take(10).collect();
-        format!("{name}:\n{}", lines.into_iter().rev().collect::<Vec<_>>().join("\n"))
-    };
-    format!("{}\n{}", tail("sc.log"), tail("spu.log"))
+    bail!("waited {} s in vain until {what}", UP_WITHIN.as_secs())
 }

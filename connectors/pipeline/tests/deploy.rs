@@ -1,7 +1,7 @@
 //! `perfstream deploy` and `undeploy` on a real cluster.
 
 use perfstream_log::Topics;
-use perfstream_log::testing::{Keep, TestCluster};
+use perfstream_log::testing::{TestCluster, TopicOptions};
 use std::path::Path;
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use std::process::Command;
 fn perfstream(cluster: &TestCluster, args: &[&str]) -> (bool, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_perfstream"))
         .args(args)
-        .args(["--cluster", &cluster.address()])
+        .args(["--cluster", cluster.address()])
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
         .output()
         .expect("a run");
@@ -24,7 +24,7 @@ fn count(text: &str, word: &str) -> usize {
 #[test]
 #[ignore = "needs a Fluvio server"]
 fn a_deployment_is_made_once_changed_and_removed() {
-    let cluster = TestCluster::start();
+    let cluster = TestCluster::start().expect("a Fluvio server");
     let deploy = ["deploy", "pipelines/web-vitals.yaml", "--only", "lcp", "--partitions", "2"];
     let both = [&deploy[..], &["--only", "cls"]].concat();
 
@@ -48,7 +48,7 @@ fn a_deployment_is_made_once_changed_and_removed() {
     assert!(!gone.contains("delete   topic   alerts"), "outputs stay: {gone}");
     let (ok, again) = perfstream(&cluster, &["undeploy", "web-vitals"]);
     assert!(!ok && again.contains("nothing is deployed as `web-vitals`"), "{again}");
-    let mut log = cluster.connect().expect("a connection");
+    let mut log = cluster.topics();
     assert_eq!(log.partitions("lcp-stream").expect("an answer"), Some(2), "inputs stay");
     assert_eq!(log.partitions("lcp-control").expect("an answer"), None);
 }
@@ -56,15 +56,23 @@ fn a_deployment_is_made_once_changed_and_removed() {
 #[test]
 #[ignore = "needs a Fluvio server"]
 fn what_does_not_fit_is_refused_before_anything_is_done() {
-    let cluster = TestCluster::start();
+    let cluster = TestCluster::start().expect("a Fluvio server");
     let deploy = ["deploy", "pipelines/web-vitals.yaml", "--only", "lcp", "--partitions", "2"];
-    cluster.create("lcp-stream", 3, Keep { seconds: Some(60), ..Keep::default() }).expect("a topic");
-    cluster.create("lcp-control", 2, Keep { seconds: Some(400 * 86_400), ..Keep::default() }).expect("a topic");
+    cluster
+        .create_topic("lcp-stream", 3, TopicOptions { retention_seconds: Some(60), ..TopicOptions::default() })
+        .expect("a topic");
+    cluster
+        .create_topic(
+            "lcp-control",
+            2,
+            TopicOptions { retention_seconds: Some(400 * 86_400), ..TopicOptions::default() },
+        )
+        .expect("a topic");
     let (ok, text) = perfstream(&cluster, &deploy);
     assert!(!ok && text.contains("2 refused; nothing was changed"), "{text}");
     assert!(text.contains("is kept for 60 s; input of lcp needs 3 d"), "{text}");
     assert!(text.contains("has 2 partitions, its input 3"), "{text}");
-    let mut log = cluster.connect().expect("a connection");
+    let mut log = cluster.topics();
     assert_eq!(log.partitions("lcp-state").expect("an answer"), None);
 
     let (ok, text) = perfstream(&cluster, &["run", "pipelines/web-vitals.yaml", "--only", "cls"]);

@@ -19,7 +19,7 @@ use perfstream::run::{self, RunOptions};
 use perfstream::{check, topics};
 use perfstream_log::cluster::Target;
 use perfstream_log::embedded::Log;
-use perfstream_log::testing::{Keep, TestCluster};
+use perfstream_log::testing::{TestCluster, TopicOptions};
 use perfstream_log::{NO_LOG_TIME, NewRecord, Topics, partition_of_key};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -76,7 +76,7 @@ fn main() -> Result<ExitCode> {
         return work(place, args.cluster);
     }
     let result = match args.cluster {
-        true => on_cluster(&args, TestCluster::start()),
+        true => on_cluster(&args, TestCluster::start().context("no Fluvio server")?),
         false => embedded(&args),
     };
     match &result {
@@ -270,23 +270,23 @@ fn contents(dir: &Path) -> Result<Contents> {
     Ok(found)
 }
 
-fn on_cluster(args: &Args, mut cluster: TestCluster) -> Result<()> {
+fn on_cluster(args: &Args, cluster: TestCluster) -> Result<()> {
     let plan = Plan::new(&pipeline()?)?;
     let outputs = plan.router.topics().to_vec();
     let (control, state) = (topics::control("lcp"), topics::state("lcp"));
     for topic in outputs.iter().chain([&plan.input_topic, &control, &state]) {
-        cluster.create(topic, PARTITIONS, Keep::default())?;
+        cluster.create_topic(topic, PARTITIONS, TopicOptions::default())?;
     }
-    cluster.create(topics::STATUS, 1, Keep::default())?;
-    let mut log = cluster.connect()?;
+    cluster.create_topic(topics::STATUS, 1, TopicOptions::default())?;
+    let mut log = cluster.topics();
     let mut random = StdRng::seed_from_u64(args.seed);
-    let workers = Workers { place: cluster.address(), cluster: true, off: args.without.clone() };
+    let workers = Workers { place: cluster.address().to_string(), cluster: true, off: args.without.clone() };
     for round in 0..u64::from(args.rounds) {
         for (partition, records) in events(round * EVENTS_PER_ROUND, (round + 1) * EVENTS_PER_ROUND, 0) {
             append(&mut log, &plan.input_topic, partition, &records)?;
         }
         match (args.spu, args.pause) {
-            (true, _) => kill_spu(&workers, &mut cluster, &mut random)?,
+            (true, _) => kill_spu(&workers, &cluster, &mut random)?,
             (_, true) => pause(&workers, &mut random)?,
             _ => workers.run(&an_end(&mut random, &CLUSTER_POINTS))?,
         }
@@ -295,7 +295,7 @@ fn on_cluster(args: &Args, mut cluster: TestCluster) -> Result<()> {
         end(&mut log, &plan.input_topic, partition)?;
     }
     let summary = workers.finish()?;
-    let mut log = cluster.connect()?;
+    let mut log = cluster.topics();
     let mut expected = std::collections::BTreeSet::new();
     for partition in 0..PARTITIONS {
         expected.extend(audit::expected(&mut log, &plan.input_topic, &control, partition, &chain())?);
@@ -342,7 +342,7 @@ fn end(log: &mut impl Topics, topic: &str, partition: u32) -> Result<i64> {
     Ok(log.extent(topic, partition)?.end)
 }
 
-fn kill_spu(workers: &Workers, cluster: &mut TestCluster, random: &mut StdRng) -> Result<()> {
+fn kill_spu(workers: &Workers, cluster: &TestCluster, random: &mut StdRng) -> Result<()> {
     let mut child = workers.start(&End::Done)?;
     std::thread::sleep(Duration::from_millis(random.random_range(20..1200)));
     cluster.kill_spu();

@@ -7,9 +7,10 @@ use super::{ANSWER_WITHIN, Cluster, Place, within};
 use anyhow::{Context, Result, bail};
 use fluvio::Isolation;
 use fluvio::dataplane::link::ErrorCode;
-use fluvio::dataplane::record::ReplicaKey;
+use fluvio::dataplane::record::{RawRecords, RecordSet, ReplicaKey};
 use fluvio::metadata::partition::PartitionSpec;
 use fluvio_socket::{AsyncResponse, MultiplexerSocket, StreamSocket, VersionedSerialSocket};
+use fluvio_spu_schema::fetch::{FetchPartition, FetchRequest, FetchableTopic};
 use fluvio_spu_schema::produce::{DefaultProduceRequest, ProduceResponse};
 use fluvio_spu_schema::server::fetch_offset::FetchOffsetsRequest;
 use fluvio_spu_schema::server::stream_fetch::DefaultStreamFetchRequest;
@@ -17,6 +18,9 @@ use fluvio_spu_schema::server::update_offset::{OffsetUpdate, UpdateOffsetsReques
 use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
+
+/// Enough for the headers of some batches.
+const PEEK_BYTES: i32 = 64 << 10;
 
 /// The batches of a partition as the SPU sends them, whole or cut.
 pub(crate) type FetchStream = AsyncResponse<DefaultStreamFetchRequest>;
@@ -60,7 +64,15 @@ impl Connection {
         self.serial.is_stale()
     }
 
+    /// True if what its leader has appended is committed by that, for there is no other replica.
+    fn is_alone(&self) -> bool {
+        self.spec.replicas.len() <= 1
+    }
+
     /// The offset of the oldest kept record, to the one behind the newest committed.
+    ///
+    /// An SPU that was killed comes back with an old high watermark and moves it at the next write
+    /// only; until then acknowledged records lie behind it. On the only replica the log itself tells.
     pub(crate) async fn extent(&self) -> Result<Range<i64>> {
         let key = &self.key;
         let request = FetchOffsetsRequest::new(key.topic.clone(), key.partition);
@@ -73,16 +85,56 @@ impl Connection {
         if found.error_code != ErrorCode::None {
             bail!("the SPU gives no offsets of {}/{}: {}", key.topic, key.partition, found.error_code);
         }
-        Ok(found.start_offset..found.last_stable_offset)
+        let end = found.last_stable_offset;
+        let end = if self.is_alone() { self.log_end(end).await? } else { end };
+        Ok(found.start_offset..end)
+    }
+
+    /// The end of the leader's log, which is at `from` or behind it.
+    async fn log_end(&self, from: i64) -> Result<i64> {
+        let mut end = from;
+        loop {
+            let response = within(ANSWER_WITHIN, self.serial.send_receive(self.peek(end))).await?;
+            let Some(found) = response.find_partition(&self.key.topic, self.key.partition) else {
+                bail!("the SPU's answer has nothing on {}/{}", self.key.topic, self.key.partition);
+            };
+            if found.error_code != ErrorCode::None {
+                bail!("the SPU cannot read {}/{} at {end}: {}", self.key.topic, self.key.partition, found.error_code);
+            }
+            // The headers tell the offsets; of the last batch there may be no more than that.
+            match found.records.batches.last().map(|batch| batch.get_last_offset() + 1) {
+                Some(next) if next > end => end = next,
+                _ => return Ok(end),
+            }
+        }
+    }
+
+    fn peek(&self, from: i64) -> FetchRequest<RecordSet<RawRecords>> {
+        let partition = FetchPartition {
+            partition_index: self.key.partition,
+            fetch_offset: from,
+            max_bytes: PEEK_BYTES,
+            ..Default::default()
+        };
+        FetchRequest {
+            max_bytes: PEEK_BYTES,
+            isolation_level: Isolation::ReadUncommitted,
+            topics: vec![FetchableTopic { name: self.key.topic.clone(), fetch_partitions: vec![partition] }],
+            ..Default::default()
+        }
     }
 
     /// Starts a stream of batches at `from`; after each answer the SPU waits for an acknowledgement.
+    ///
+    /// Of the only replica it streams the log and not up to the high watermark: see
+    /// [`extent`](Connection::extent).
     pub(crate) async fn fetch(&mut self, from: i64, max_bytes: i32, isolation: Isolation) -> Result<FetchStream> {
         let version = self
             .serial
             .versions()
             .lookup_version::<DefaultStreamFetchRequest>()
             .context("the SPU and this client have no version of stream fetch in common")?;
+        let isolation = if self.is_alone() { Isolation::ReadUncommitted } else { isolation };
         let request = DefaultStreamFetchRequest::builder()
             .topic(self.key.topic.clone())
             .partition(self.key.partition)

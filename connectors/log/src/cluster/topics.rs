@@ -1,41 +1,69 @@
-//! [`Topics`] on a cluster, for threads that block.
+//! A cluster as a worker thread uses it: calls that block.
 
-use super::reader::{Reader, ReaderOptions, partitions};
-use super::writer::{Writer, WriterOptions};
-use super::{Cluster, Target};
+use super::{Cluster, Reader, ReaderCounters, ReaderOptions, Target, Writer, WriterOptions};
 use crate::{NewRecord, Read, Topics};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// One thread's reader and writer of any partition of a cluster.
+/// The topics of a cluster. It keeps a [`Reader`] per partition that is read, and one [`Writer`].
+///
+/// Its calls block the thread, which must not be one of a tokio runtime. The runtime of the handle
+/// must be one that runs by itself (multi-thread), and must outlive this.
 pub struct ClusterTopics {
-    runtime: Handle,
     cluster: Arc<Cluster>,
-    writer: Writer,
+    runtime: Handle,
+    reading: ReaderOptions,
     readers: BTreeMap<(String, u32), Reader>,
+    writer: Writer,
 }
 
 impl ClusterTopics {
-    /// Connects; `runtime` must not be the one whose thread calls.
+    /// The topics of a cluster with the default options.
+    pub fn new(cluster: Arc<Cluster>, runtime: Handle) -> ClusterTopics {
+        ClusterTopics::with_options(cluster, runtime, ReaderOptions::default(), WriterOptions::default())
+    }
+
+    /// Connects.
     pub fn connect(runtime: Handle, target: &Target) -> Result<ClusterTopics> {
         let cluster = Arc::new(runtime.block_on(Cluster::connect(target))?);
-        let writer = Writer::new(Arc::clone(&cluster), WriterOptions::default());
-        Ok(ClusterTopics { runtime, cluster, writer, readers: BTreeMap::new() })
+        Ok(ClusterTopics::new(cluster, runtime))
     }
 
     /// The connection, for what is neither reading nor writing.
     pub fn cluster(&self) -> &Cluster {
         &self.cluster
     }
+
+    /// The topics of a cluster.
+    pub fn with_options(
+        cluster: Arc<Cluster>,
+        runtime: Handle,
+        reading: ReaderOptions,
+        writing: WriterOptions,
+    ) -> ClusterTopics {
+        let writer = Writer::new(cluster.clone(), writing);
+        ClusterTopics { cluster, runtime, reading, readers: BTreeMap::new(), writer }
+    }
+
+    /// What the reader of a partition met; None if it is not being read.
+    pub fn counters(&self, topic: &str, partition: u32) -> Option<ReaderCounters> {
+        self.readers.get(&(topic.to_owned(), partition)).map(Reader::counters)
+    }
+
+    /// Why the reader of a partition is not connected at present; None while all is well.
+    pub fn trouble(&self, topic: &str, partition: u32) -> Option<String> {
+        self.readers.get(&(topic.to_owned(), partition)).and_then(Reader::trouble)
+    }
 }
 
 impl Topics for ClusterTopics {
     fn partitions(&mut self, topic: &str) -> Result<Option<u32>> {
-        self.runtime.block_on(partitions(&self.cluster, topic))
+        let spec = self.runtime.block_on(self.cluster.topic(topic))?;
+        Ok(spec.map(|spec| spec.partitions()))
     }
 
     fn extent(&mut self, topic: &str, partition: u32) -> Result<Range<i64>> {
@@ -43,18 +71,22 @@ impl Topics for ClusterTopics {
     }
 
     fn read(&mut self, topic: &str, partition: u32, from: i64, max_bytes: usize, wait: Duration) -> Result<Read> {
-        let key = (topic.to_string(), partition);
-        if self.readers.get(&key).is_none_or(|reader| reader.position() != from) {
-            let cluster = Arc::clone(&self.cluster);
-            self.readers.insert(key.clone(), Reader::new(cluster, topic, partition, from, ReaderOptions::default()));
-        }
-        match self.readers.get_mut(&key) {
-            Some(reader) => self.runtime.block_on(reader.next(max_bytes, wait)),
-            None => Ok(Read::Records(Vec::new())),
-        }
+        let key = (topic.to_owned(), partition);
+        let open = self.readers.remove(&key).filter(|reader| reader.position() == from);
+        let (cluster, options) = (self.cluster.clone(), self.reading.clone());
+        let (reader, read) = self.runtime.block_on(async {
+            let mut reader = match open {
+                Some(reader) => reader,
+                None => Reader::open(cluster, topic, partition, from, options).await?,
+            };
+            let read = reader.next(max_bytes, wait).await;
+            anyhow::Ok((reader, read))
+        })?;
+        self.readers.insert(key, reader);
+        read
     }
 
     fn append(&mut self, topic: &str, partition: u32, records: &[NewRecord]) -> Result<Range<i64>> {
-        Ok(self.runtime.block_on(self.writer.append(topic, partition, records))?)
+        self.runtime.block_on(self.writer.append(topic, partition, records)).context("append")
     }
 }

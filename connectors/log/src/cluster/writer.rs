@@ -120,7 +120,7 @@ impl Writer {
         match self.append_batches(topic, partition, records, &mut acknowledged).await {
             Ok(range) => Ok(range),
             Err(failure) => {
-                // A late answer on this connection must never be taken for that to another request.
+                // It may be half open; and closing it stops what is not sent yet.
                 self.connections.remove(&(topic.to_owned(), partition));
                 let topic = topic.to_owned();
                 Err(match failure {

@@ -161,7 +161,10 @@ impl<T: Topics, C: Fn() -> Result<T>> Supervised<'_, C> {
         );
         let mut report_at = Instant::now();
         let mut idle = false;
-        while !self.running.stop.load(Ordering::SeqCst) && !(idle && self.running.stop_at_end) {
+        loop {
+            if self.running.stop.load(Ordering::SeqCst) || (idle && self.running.stop_at_end) {
+                break;
+            }
             let progress = worker.step(now(), WAIT)?;
             *worked = true;
             status.next = worker.next();
