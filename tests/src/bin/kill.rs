@@ -146,9 +146,9 @@ fn work(place: &str, cluster: bool) -> Result<ExitCode> {
 fn event(n: u64) -> (String, Vec<u8>) {
     let mix = n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
     let (page, browser) = (format!("/p{}", mix % 17), ["chrome", "safari", "firefox"][(mix / 17 % 3) as usize]);
-    let late = if n % 301 == 0 { 600_000 } else { 0 };
+    let late = if n.is_multiple_of(301) { 600_000 } else { 0 };
     let time = 1_767_600_000_000 + n * 100 - late;
-    let id = if n % 97 == 0 { n.saturating_sub(1) } else { n };
+    let id = if n.is_multiple_of(97) { n.saturating_sub(1) } else { n };
     let value = 500 + mix / 64 % 6000;
     let text = match n % 211 {
         5 => format!("{{\"timestamp\":{time},\"value\":"),

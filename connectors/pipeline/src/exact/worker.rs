@@ -1,15 +1,17 @@
 //! One worker on one partition: claim, recover, and then reserve, process, emit, for ever.
 
+mod recovery;
+
 use super::Fenced;
 use super::control::{Advance, ControlEvent, Entry, Fold, Holder, SkipReason, SnapshotRef, parse};
-use super::outputs::{Batches, OutputTopics, drop_written};
+use super::outputs::{Batches, OutputTopics};
 use super::snapshot::{Snapshots, States};
 use crate::chain::ChainOptions;
 use crate::host::LogRecord;
 use crate::model::Recovery;
 use crate::output::Emission;
 use crate::plan::{Plan, PlanSpec};
-use crate::run::{Totals, Worker};
+use crate::run::Worker;
 use crate::summary::Summary;
 use anyhow::{Context, Result, bail, ensure};
 use perfstream_core::{Kind, Tick};
@@ -395,207 +397,6 @@ impl<T: Topics> PartitionWorker<T> {
         let records = gap_records(&self.job.plan, self.partition, &lost, reason);
         records.into_iter().filter_map(|(kind, json)| self.plan.router.own(kind, json)).collect()
     }
-}
-
-/// Recovery: from the last advance to where its outputs are all written.
-impl<T: Topics> PartitionWorker<T> {
-    fn recover(&mut self, claimed_at: i64, now: i64) -> Result<()> {
-        let Some((at, last)) = self.last_advance(claimed_at)? else { return self.begin() };
-        self.written = last.written.clone();
-        self.know_ends()?;
-        (self.kept, self.inbox) = (last.snapshots.clone(), last.inbox);
-        let replayed = self.restore(&last)?.map(|control| self.replay(control, at)).transpose();
-        match replayed {
-            Ok(Some(sent)) => self.complete(sent)?,
-            Ok(None) => self.give_up(&last, "no snapshot can be used, and the control topic begins later")?,
-            Err(error) => self.give_up(&last, &format!("{error:#}"))?,
-        }
-        self.last_snapshot = Some(now);
-        self.change_if_due()
-    }
-
-    /// The first start of this pipeline.
-    fn begin(&mut self) -> Result<()> {
-        self.know_ends()?;
-        self.next = self.log.extent(&self.job.plan.input_topic, self.partition)?.start;
-        self.cut_to(Some(self.next))
-    }
-
-    /// The last advance that holds, among the entries before `claimed_at`.
-    fn last_advance(&mut self, claimed_at: i64) -> Result<Option<(i64, Advance)>> {
-        let start = self.log.extent(&self.job.control_topic, self.partition)?.start;
-        let mut length = TAIL;
-        loop {
-            let from = (claimed_at - length).max(start);
-            let (mut fold, mut last) = (Fold::default(), None);
-            for (at, entry) in entries(&mut self.log, &self.job.control_topic, self.partition, from..claimed_at)? {
-                if let (true, Entry::Advance(advance)) = (fold.accept(&entry), entry) {
-                    last = Some((at, advance));
-                }
-            }
-            if last.is_some() || from == start {
-                return Ok(last);
-            }
-            length *= 4;
-        }
-    }
-
-    /// Restores the newest snapshot that can be used; from which control offset to repeat. Without one
-    /// from the first, if it is still there.
-    fn restore(&mut self, last: &Advance) -> Result<Option<i64>> {
-        for reference in &last.snapshots {
-            match self.try_restore(reference) {
-                Ok(()) => return Ok(Some(reference.control)),
-                Err(error) => {
-                    tracing::warn!(at = reference.at, "a snapshot cannot be used, trying the one before: {error:#}");
-                }
-            }
-        }
-        let extent = self.log.extent(&self.job.control_topic, self.partition)?;
-        self.fold = Fold::default();
-        Ok((extent.start == 0).then_some(0))
-    }
-
-    fn try_restore(&mut self, reference: &SnapshotRef) -> Result<()> {
-        let loaded = self.snapshots.load(&mut self.log, reference)?;
-        let states = &loaded.states;
-        let cut = entries(&mut self.log, &self.job.control_topic, self.partition, states.cut..states.cut + 1)?;
-        let Some((at, Entry::Advance(advance))) = cut.into_iter().next() else {
-            bail!("its configuration, entry {} of the control topic, is gone", states.cut)
-        };
-        let plan = advance.controls.iter().find_map(|event| match event {
-            ControlEvent::Cut { plan, .. } => Some(plan),
-            _ => None,
-        });
-        self.change(at, plan.context("the entry holds no configuration")?, Some(states.next))?;
-        self.worker.chain(self.partition)?.restore(&states.stages)?;
-        let kind = |(word, n): (&String, &u64)| Some((Kind::parse(word)?, *n));
-        let written = states.written.iter().filter_map(kind).collect();
-        self.worker.set_totals(Totals { events_out: states.events_out, written });
-        self.fold = Fold::after(loaded.holder().clone());
-        self.snapshots.build_on(loaded);
-        Ok(())
-    }
-
-    /// Repeats the advances from control offset `from` to `last`; the outputs of the last.
-    fn replay(&mut self, from: i64, last: i64) -> Result<Vec<Emission>> {
-        let mut outputs = Vec::new();
-        for (at, entry) in entries(&mut self.log, &self.job.control_topic, self.partition, from..last + 1)? {
-            if let (true, Entry::Advance(advance)) = (self.fold.accept(&entry), entry) {
-                let sent = self.repeat(at, &advance)?;
-                outputs = if suppresses() { sent } else { outputs.into_iter().chain(sent).collect() };
-            }
-        }
-        // Everything up to the own claim was seen when it was made.
-        self.fold = Fold::after(self.holder.clone());
-        Ok(outputs)
-    }
-
-    fn repeat(&mut self, at: i64, advance: &Advance) -> Result<Vec<Emission>> {
-        if self.cut.is_none() {
-            // The first of all: it says where the pipeline began.
-            self.next = advance.from;
-        }
-        ensure!(
-            advance.from == self.next,
-            "entry {at} of the control topic goes on at {}, but the state stands at {}",
-            advance.from,
-            self.next
-        );
-        if advance.skipped.is_some() {
-            return Ok(self.skipped(advance));
-        }
-        let mut sent = Vec::new();
-        while self.next < advance.through {
-            let topic = self.job.plan.input_topic.clone();
-            let mut records = match self.log.read(&topic, self.partition, self.next, BATCH_BYTES, PATIENCE)? {
-                Read::Records(records) => records,
-                Read::Gap(range) => bail!("records {} to {} of `{topic}` are gone", range.start, range.end),
-            };
-            records.retain(|r| r.offset < advance.through);
-            same_clock(&mut records);
-            let Some(end) = records.last().map(|r| r.offset + 1) else {
-                bail!("record {} of `{topic}` did not come", self.next)
-            };
-            self.feed(&records, &mut |e| sent.push(e))?;
-            self.next = end;
-        }
-        self.see(at, &advance.controls, &mut |e| sent.push(e))?;
-        Ok(sent)
-    }
-
-    /// Writes the outputs of the last advance that are missing.
-    fn complete(&mut self, sent: Vec<Emission>) -> Result<()> {
-        let mut batches = self.outputs.batches(self.plan.router.topics(), sent, self.partition)?;
-        let scan = || {
-            fail::fail_point!("id_scan_off", |_| false);
-            true
-        };
-        if scan() {
-            drop_written(&mut self.log, &mut batches, &self.written)?;
-        }
-        self.write(batches)
-    }
-
-    /// The state cannot be had again: a gap says which input it would have been made of.
-    fn give_up(&mut self, last: &Advance, why: &str) -> Result<()> {
-        tracing::error!(partition = self.partition, "the state is lost, going on without: {why}");
-        self.fold = Fold::after(self.holder.clone());
-        self.next = self.log.extent(&self.job.plan.input_topic, self.partition)?.start.min(last.through);
-        self.cut_to(Some(self.next))?;
-        self.skip(last.through, SkipReason::StateLost).map(drop)
-    }
-
-    /// A changed configuration takes effect at one offset, and `recovery` may want a new start.
-    fn change_if_due(&mut self) -> Result<()> {
-        let same = match self.cut {
-            Some(cut) => {
-                let entry = entries(&mut self.log, &self.job.control_topic, self.partition, cut..cut + 1)?;
-                let config =
-                    |e: &ControlEvent| matches!(e, ControlEvent::Cut { config, .. } if *config == self.job.config);
-                entry.iter().any(|(_, e)| matches!(e, Entry::Advance(a) if a.controls.iter().any(config)))
-            }
-            None => false,
-        };
-        let restart = match self.job.recovery {
-            Recovery::Latest => false,
-            Recovery::Safe => !same,
-            Recovery::Empty => true,
-        };
-        if restart {
-            let start = self.log.extent(&self.job.plan.input_topic, self.partition)?.start;
-            return self.cut_to(Some(start));
-        }
-        if same { Ok(()) } else { self.cut_to(None) }
-    }
-
-    /// Writes a cut to this job's configuration, and makes it.
-    fn cut_to(&mut self, reset: Option<i64>) -> Result<()> {
-        let plan = Box::new(self.job.plan.clone());
-        let mut advance =
-            self.entry(self.next, vec![ControlEvent::Cut { config: self.job.config.clone(), plan, reset }]);
-        advance.cut = None;
-        let at = self.reserve(&advance)?;
-        self.see(at, &advance.controls, &mut |_| {})?;
-        self.know_ends()
-    }
-
-    /// Where an output partition is new to this pipeline, nothing of ours is before its end.
-    fn know_ends(&mut self) -> Result<()> {
-        for place in self.outputs.places().collect::<Vec<_>>() {
-            if !self.written.contains_key(&place.name()) {
-                let end = self.log.extent(&place.topic, place.partition)?.end;
-                self.written.insert(place.name(), end);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Are the outputs of repeated advances dropped? The kill harness turns it off to prove itself.
-fn suppresses() -> bool {
-    fail::fail_point!("suppression_off", |_| false);
-    true
 }
 
 /// Takes the partition: the fold behind the own claim, and the claim's offset.
