@@ -7,13 +7,15 @@ use serde_json::Value;
 use std::process::ExitCode;
 
 /// Licences a dependency may have; `deny.toml` has the same list.
-const LICENCES: [&str; 10] = [
+const LICENCES: [&str; 12] = [
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
     "BSD-2-Clause",
     "BSD-3-Clause",
     "CC0-1.0",
+    "ISC",
     "MIT",
+    "MPL-2.0",
     "MIT-0",
     "Unicode-3.0",
     "Unlicense",

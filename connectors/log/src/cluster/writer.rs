@@ -184,7 +184,8 @@ async fn open(cluster: &Cluster, topic: &str, partition: u32, limit: Duration) -
             Err(error) => error,
         };
         // A topic that was just made has its partitions a little later.
-        let missing = error.is::<NoPartition>() && cluster.topic(topic).await.is_ok_and(|topic| topic.is_none());
+        let missing = error.is::<NoPartition>()
+            && cluster.topic(topic).await.is_ok_and(|found| found.is_none_or(|spec| partition >= spec.partitions()));
         if missing || tokio::time::Instant::now() + pause > end {
             return Err(error);
         }
@@ -281,5 +282,53 @@ fn produce_request(
         timeout: commit_within,
         topics: vec![in_topic],
         ..Default::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fluvio::metadata::topic::TopicStorageConfig;
+
+    fn sizes(values: &[usize], batch_bytes: usize, segment_size: Option<u32>) -> Result<Vec<usize>> {
+        let spec = PartitionSpec {
+            storage: Some(TopicStorageConfig { segment_size, max_partition_size: None }),
+            ..PartitionSpec::default()
+        };
+        let records: Vec<_> =
+            values.iter().map(|n| NewRecord { log_time_ms: 0, key: None, value: vec![b'x'; *n] }).collect();
+        Ok(pack(&records, batch_bytes, &spec)?.iter().map(Vec::len).collect())
+    }
+
+    #[test]
+    fn batches_are_as_large_as_they_may_be_and_not_larger() -> Result<()> {
+        assert_eq!(sizes(&[], 1000, None)?, [0usize; 0]);
+        assert_eq!(sizes(&[100; 30], 1000, None)?, [8, 8, 8, 6], "61 bytes of header and some of each record");
+        assert_eq!(sizes(&[10, 5000, 10], 1000, None)?, [1, 1, 1], "a large record goes alone");
+        assert_eq!(sizes(&[100; 30], 1 << 20, Some(1024))?, [8, 8, 8, 6], "a batch fits a segment");
+        Ok(())
+    }
+
+    #[test]
+    fn packed_batches_have_the_size_that_was_reckoned() -> Result<()> {
+        for batch_bytes in [200, 1000, 5000] {
+            let records: Vec<_> =
+                (0..300).map(|n| NewRecord { log_time_ms: 0, key: Some(vec![0; n % 9]), value: vec![0; n] }).collect();
+            for batch in pack(&records, batch_bytes, &PartitionSpec::default())? {
+                let alone = batch.len() == 1;
+                let bytes = encode(batch, &PartitionSpec::default())?.write_size(0);
+                assert!(bytes <= batch_bytes || alone, "{bytes} bytes of {batch_bytes}");
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_record_that_no_batch_takes_is_refused() {
+        let error = sizes(&[10, 1000], 1 << 20, Some(1024)).unwrap_err().to_string();
+        assert!(
+            error.starts_with("record 1 of the append has 1009 bytes with its key; a segment of 1024 bytes"),
+            "{error}"
+        );
     }
 }

@@ -261,3 +261,52 @@ fn log_records(batch: &Batch<RawRecords>, records: Vec<Record>, skipped: usize) 
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fluvio::Compression;
+    use fluvio::dataplane::bytes::Bytes;
+    use fluvio::dataplane::{Decoder, Encoder};
+
+    fn batch(compression: Compression) -> Result<Vec<u8>> {
+        let records: Vec<Record> = (0..20).map(|n| Record::from((format!("key {n}"), format!("value {n}")))).collect();
+        let mut batch = Batch::from(records);
+        batch.set_base_offset(100);
+        batch.header.first_timestamp = 7;
+        batch.get_mut_header().set_compression(compression);
+        Ok(Batch::<RawRecords>::try_from(batch)?.as_bytes(0)?.to_vec())
+    }
+
+    /// Cut at any byte, a batch is not used; nor is one with a record less than its header says.
+    #[test]
+    fn a_cut_batch_is_never_whole() -> Result<()> {
+        for compression in [Compression::None, Compression::Gzip, Compression::Lz4, Compression::Zstd] {
+            let bytes = batch(compression)?;
+            for length in 0..=bytes.len() {
+                let mut cut = Bytes::copy_from_slice(&bytes[..length]);
+                // Without a whole header there is no batch at all.
+                let Ok(decoded) = Batch::<RawRecords>::decode_from(&mut cut, 0) else { continue };
+                assert_eq!(whole(&decoded).is_some(), length == bytes.len(), "{length} of {} bytes", bytes.len());
+            }
+            let mut decoded = Batch::<RawRecords>::decode_from(&mut Bytes::from(bytes), 0)?;
+            decoded.header.last_offset_delta += 1;
+            assert!(whole(&decoded).is_none());
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn records_before_the_position_are_left_out() -> Result<()> {
+        let decoded = Batch::<RawRecords>::decode_from(&mut Bytes::from(batch(Compression::None)?), 0)?;
+        let records = log_records(&decoded, whole(&decoded).unwrap_or_default(), 18);
+        let record = |offset: i64| LogRecord {
+            offset,
+            log_time_ms: 7,
+            key: Some(format!("key {}", offset - 100).into_bytes()),
+            value: format!("value {}", offset - 100).into_bytes(),
+        };
+        assert_eq!(records, [record(118), record(119)]);
+        Ok(())
+    }
+}
