@@ -213,8 +213,9 @@ fn extent_when_it_is_back(topics: &mut ClusterTopics) -> std::ops::Range<i64> {
     loop {
         match topics.extent("killed", 0) {
             Ok(extent) => return extent,
-            Err(error) => assert!(started.elapsed() < LONG, "{error:#}"),
+            Err(error) => assert!(started.elapsed() < 4 * LONG, "{error:#}"),
         }
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
