@@ -6,7 +6,7 @@
 use crate::host::engine::EngineHost;
 use crate::host::native::native;
 use crate::host::wasmtime::WasmtimeHost;
-use crate::host::{Hosted, Lines, LogRecord, NO_LOG_TIME, Reply, StageRecord};
+use crate::host::{Hosted, Lines, LogRecord, NO_LOG_TIME, Reply};
 use crate::modules::Modules;
 use anyhow::{Context as _, Result, bail};
 use fluvio_smartengine::SmartEngine;
@@ -152,7 +152,7 @@ impl Chain {
     }
 
     /// Feeds lines of a file; as [`Chain::process`].
-    pub fn process_lines(&mut self, lines: &Lines, emit: &mut dyn FnMut(&Row<'_>)) -> Result<()> {
+    pub fn process_lines(&mut self, lines: &mut Lines, emit: &mut dyn FnMut(&Row<'_>)) -> Result<()> {
         if lines.is_empty() {
             return Ok(());
         }
@@ -184,7 +184,7 @@ impl Chain {
     fn finish(&mut self, n: usize, base: (i64, i64), reply: Reply, emit: &mut dyn FnMut(&Row<'_>)) -> Result<()> {
         let mut reply = reply;
         loop {
-            self.feed(n + 1, base, &reply.records, emit)?;
+            self.feed(n + 1, base, &reply, emit)?;
             if !reply.more {
                 return Ok(());
             }
@@ -192,39 +192,32 @@ impl Chain {
         }
     }
 
-    fn feed(
-        &mut self,
-        n: usize,
-        base: (i64, i64),
-        records: &[StageRecord],
-        emit: &mut dyn FnMut(&Row<'_>),
-    ) -> Result<()> {
-        if records.is_empty() {
+    fn feed(&mut self, n: usize, base: (i64, i64), reply: &Reply, emit: &mut dyn FnMut(&Row<'_>)) -> Result<()> {
+        if reply.iter()?.next().is_none() {
             return Ok(());
         }
         if n < self.stages.len() {
-            let reply = self.stages[n].forward(base.0, base.1, records)?;
-            return self.finish(n, base, reply, emit);
+            let next = self.stages[n].forward(base.0, base.1, &reply.records)?;
+            return self.finish(n, base, next, emit);
         }
-        match self.packed {
-            true => records.iter().try_for_each(|record| {
-                let batch = Batch::parse(&record.value).ok().context("a stage wrote a torn batch")?;
+        if self.packed {
+            return reply.iter()?.try_for_each(|record| {
+                let batch = Batch::parse(record?.value).ok().context("a stage wrote a torn batch")?;
                 each_row(&batch, &self.fields, emit)
-            }),
-            false => {
-                self.rows.begin(&[]);
-                for record in records {
-                    let record = Record {
-                        offset: base.0 + record.offset_delta,
-                        log_time: (base.1.max(0) + record.timestamp_delta_ms) * 1000,
-                        key: record.key.as_deref(),
-                        value: &record.value,
-                    };
-                    self.reader.decode(&record, &mut self.rows);
-                }
-                each_row(&self.rows.as_batch(), &self.fields, emit)
-            }
+            });
         }
+        self.rows.begin(&[]);
+        for record in reply.iter()? {
+            let record = record?;
+            let record = Record {
+                offset: base.0 + record.offset_delta,
+                log_time: (base.1.max(0) + record.timestamp_delta_ms) * 1000,
+                key: record.key,
+                value: record.value,
+            };
+            self.reader.decode(&record, &mut self.rows);
+        }
+        each_row(&self.rows.as_batch(), &self.fields, emit)
     }
 
     /// The state of every stage, in order.

@@ -8,84 +8,77 @@ use anyhow::{Result, anyhow, bail};
 use perfstream_core::Tick;
 use perfstream_core::stage::Control;
 use perfstream_sdk::call::{CONTROL_BASE_OFFSET, Call, MORE};
-use perfstream_sdk::wire::{RawRecord, RecordWriter};
+use perfstream_sdk::wire::{RawRecord, RecordWriter, Records, pop_value};
 use std::collections::BTreeMap;
 
 pub use perfstream_log::{LogRecord, NO_LOG_TIME};
 
-/// Lines of a file in one buffer: a batch without an allocation per record.
-#[derive(Debug, Clone, Default)]
+/// Lines of a file as an encoded batch: without an allocation per record, each copied once.
+#[derive(Debug, Default)]
 pub struct Lines {
     /// Offset of the first line
     pub first_offset: i64,
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
+    records: RecordWriter,
 }
 
 impl Lines {
     /// Adds a line.
-    pub fn push(&mut self, line: &[u8]) {
-        self.bytes.extend_from_slice(line);
-        self.ends.push(self.bytes.len());
-    }
-
-    /// The lines in order.
-    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
+    pub fn push(&mut self, value: &[u8]) {
+        let offset_delta = self.len() as i64;
+        self.records.push(&RawRecord { offset_delta, timestamp_delta_ms: 0, key: None, value });
     }
 
     /// Number of lines.
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.records.count() as usize
     }
 
     /// No line?
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.len() == 0
     }
 
-    /// Bytes of all lines.
+    /// Bytes of all lines and what frames them.
     pub fn size_bytes(&self) -> usize {
-        self.bytes.len()
+        self.records.len_bytes()
     }
 
     /// Makes room for the lines that follow these.
     pub fn advance(&mut self) {
-        self.first_offset += self.ends.len() as i64;
-        self.bytes.clear();
-        self.ends.clear();
+        self.first_offset += self.len() as i64;
+        self.records.clear();
     }
 }
 
-/// A record as a stage wrote it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StageRecord {
-    /// Offset relative to the base offset of the call
-    pub offset_delta: i64,
-    /// Log time relative to the base of the call, milliseconds
-    pub timestamp_delta_ms: i64,
-    /// Key
-    pub key: Option<Vec<u8>>,
-    /// Value: packed rows or JSON
-    pub value: Vec<u8>,
-}
-
-/// One stage instance. `records` is an encoded `Vec<Record>` of Fluvio.
+/// One stage instance.
 ///
 /// An error is the end of the instance (a trap, out of memory): its state is gone.
 pub trait StageHost: Send {
-    /// Calls the module with a batch.
-    fn call(&mut self, base_offset: i64, base_timestamp_ms: i64, records: &[u8]) -> Result<Vec<StageRecord>>;
+    /// Calls the module with a batch. What goes in and what comes out is an encoded `Vec<Record>` of
+    /// Fluvio, so one stage's output is the next one's input as it is.
+    fn call(&mut self, base_offset: i64, base_timestamp_ms: i64, records: &[u8]) -> Result<Vec<u8>>;
 }
 
 /// What a call gave: records, and whether more waits.
 #[derive(Debug, Default)]
 pub struct Reply {
-    /// The output
-    pub records: Vec<StageRecord>,
+    /// The output, encoded
+    pub records: Vec<u8>,
     /// Call [`Hosted::drain`] for the rest
     pub more: bool,
+}
+
+impl Reply {
+    /// The records of the output.
+    pub fn iter(&self) -> Result<impl Iterator<Item = Result<RawRecord<'_>>>> {
+        let torn = |_| anyhow!("a stage wrote torn records");
+        Ok(Records::new(&self.records).map_err(torn)?.map(move |record| record.map_err(torn)))
+    }
+
+    /// The first record's value.
+    fn value(&self) -> Result<Option<&[u8]>> {
+        self.iter()?.next().map(|record| Ok(record?.value)).transpose()
+    }
 }
 
 /// A stage instance with its control calls.
@@ -93,72 +86,53 @@ pub struct Hosted {
     /// Name in the pipeline
     pub name: String,
     host: Box<dyn StageHost>,
-    writer: RecordWriter,
 }
 
 impl Hosted {
     /// A stage named `name`.
     pub fn new(name: impl Into<String>, host: Box<dyn StageHost>) -> Hosted {
-        Hosted { name: name.into(), host, writer: RecordWriter::default() }
+        Hosted { name: name.into(), host }
     }
 
     /// Log records: all with a log time, or all without.
     pub fn records(&mut self, records: &[LogRecord]) -> Result<Reply> {
         let Some(first) = records.first() else { return Ok(Reply::default()) };
         let (base_offset, base_ms) = (first.offset, first.log_time_ms);
-        self.writer.clear();
+        let mut writer = RecordWriter::default();
         for record in records {
-            self.writer.push(&RawRecord {
+            writer.push(&RawRecord {
                 offset_delta: record.offset - base_offset,
                 timestamp_delta_ms: record.log_time_ms - base_ms,
                 key: record.key.as_deref(),
                 value: &record.value,
             });
         }
-        self.call(base_offset, base_ms)
+        self.call(base_offset, base_ms, writer.finish())
     }
 
     /// Lines of a file: records without key and log time, numbered from the first offset on.
-    pub fn lines(&mut self, lines: &Lines) -> Result<Reply> {
-        self.writer.clear();
-        for (n, value) in lines.iter().enumerate() {
-            self.writer.push(&RawRecord { offset_delta: n as i64, timestamp_delta_ms: 0, key: None, value });
-        }
-        self.call(lines.first_offset, NO_LOG_TIME)
+    pub fn lines(&mut self, lines: &mut Lines) -> Result<Reply> {
+        self.call(lines.first_offset, NO_LOG_TIME, lines.records.finish())
     }
 
-    /// Output of the stage before, of a call with the same base offset; a stage's output always
-    /// has log times.
-    pub fn forward(&mut self, base_offset: i64, base_ms: i64, records: &[StageRecord]) -> Result<Reply> {
-        self.writer.clear();
-        for record in records {
-            self.writer.push(&RawRecord {
-                offset_delta: record.offset_delta,
-                timestamp_delta_ms: record.timestamp_delta_ms,
-                key: record.key.as_deref(),
-                value: &record.value,
-            });
-        }
-        self.call(base_offset, base_ms.max(0))
+    /// Encoded output of the stage before, of a call with the same base offset; a stage's output
+    /// always has log times.
+    pub fn forward(&mut self, base_offset: i64, base_ms: i64, records: &[u8]) -> Result<Reply> {
+        self.call(base_offset, base_ms.max(0), records)
     }
 
-    fn call(&mut self, base_offset: i64, base_ms: i64) -> Result<Reply> {
-        let mut records = self
-            .host
-            .call(base_offset, base_ms, self.writer.finish())
-            .map_err(|e| e.context(format!("stage `{}`", self.name)))?;
-        let more = records.last().is_some_and(|r| r.value == MORE);
-        if more {
-            records.pop();
-        }
+    fn call(&mut self, base_offset: i64, base_ms: i64, records: &[u8]) -> Result<Reply> {
+        let of_stage = |e: anyhow::Error| e.context(format!("stage `{}`", self.name));
+        let mut records = self.host.call(base_offset, base_ms, records).map_err(of_stage)?;
+        let more = pop_value(&mut records, MORE).map_err(|_| of_stage(anyhow!("it wrote torn records")))?;
         Ok(Reply { records, more })
     }
 
     fn control(&mut self, call: &Call) -> Result<Reply> {
-        self.writer.clear();
         let value = call.to_bytes();
-        self.writer.push(&RawRecord { offset_delta: 0, timestamp_delta_ms: 0, key: None, value: &value });
-        self.call(CONTROL_BASE_OFFSET, 0)
+        let mut writer = RecordWriter::default();
+        writer.push(&RawRecord { offset_delta: 0, timestamp_delta_ms: 0, key: None, value: &value });
+        self.call(CONTROL_BASE_OFFSET, 0, writer.finish())
     }
 
     /// Time passes.
@@ -184,8 +158,8 @@ impl Hosted {
     /// The counters by name; a WASM instance also tells its `memory_bytes`.
     pub fn counters(&mut self) -> Result<BTreeMap<String, u64>> {
         let reply = self.control(&Call::Counters)?;
-        let record = reply.records.first().ok_or_else(|| anyhow!("stage `{}` gave no counters", self.name))?;
-        Ok(serde_json::from_slice(&record.value)?)
+        let text = reply.value()?.ok_or_else(|| anyhow!("stage `{}` gave no counters", self.name))?;
+        Ok(serde_json::from_slice(text)?)
     }
 
     /// The whole state, read in chunks.
@@ -193,8 +167,8 @@ impl Hosted {
         let mut bytes = Vec::new();
         for chunk in 0.. {
             let reply = self.control(&Call::State(chunk))?;
-            match reply.records.first() {
-                Some(record) if !record.value.is_empty() => bytes.extend_from_slice(&record.value),
+            match reply.value()? {
+                Some(value) if !value.is_empty() => bytes.extend_from_slice(value),
                 _ => break,
             }
         }
@@ -221,8 +195,8 @@ impl Hosted {
         for n in 0..count {
             let chunk = snapshot[n * size..((n + 1) * size).min(snapshot.len())].to_vec();
             let reply = self.control(&call(chunk, n + 1 == count))?;
-            if let Some(record) = reply.records.first().filter(|r| !r.value.is_empty()) {
-                let why = String::from_utf8_lossy(&record.value).into_owned();
+            if let Some(why) = reply.value()?.filter(|why| !why.is_empty()) {
+                let why = String::from_utf8_lossy(why);
                 bail!("the snapshot of stage `{}` cannot be used: {why}", self.name);
             }
         }

@@ -10,14 +10,25 @@ use perfstream_core::row::{Batch, Fields, MAGIC, Rows};
 use perfstream_core::stage::{self, Control};
 use perfstream_core::{Context, Issues, Kind, Meta, Output, Stage};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 /// Input that waits to be processed.
-enum Work {
+enum Work<'a> {
     /// Rows decoded from this call's records
     Decoded(Output),
     /// A packed record
-    Packed(Vec<u8>),
+    Packed(Cow<'a, [u8]>),
+}
+
+impl Work<'_> {
+    /// To outlive the call.
+    fn into_owned(self) -> Work<'static> {
+        match self {
+            Work::Decoded(rows) => Work::Decoded(rows),
+            Work::Packed(bytes) => Work::Packed(Cow::Owned(bytes.into_owned())),
+        }
+    }
 }
 
 /// A stage behind the boundary.
@@ -28,12 +39,12 @@ pub struct Module<S: Stage> {
     config_hash: [u8; 32],
     decoder: Decoder,
     /// Rows not yet processed: more than nothing only while the host drains.
-    work: VecDeque<Work>,
+    work: VecDeque<Work<'static>>,
     /// Where the first of `work` goes on.
     position: usize,
     out: Output,
     spare: Option<Output>,
-    packed: Vec<u8>,
+    json: Vec<u8>,
     writer: RecordWriter,
     snapshot: Vec<u8>,
     incoming: Vec<u8>,
@@ -72,7 +83,7 @@ impl<S: Stage> Module<S> {
             position: 0,
             out: Output::default(),
             spare: None,
-            packed: Vec::new(),
+            json: Vec::new(),
             writer: RecordWriter::default(),
             snapshot: Vec::new(),
             incoming: Vec::new(),
@@ -87,8 +98,8 @@ impl<S: Stage> Module<S> {
         match input.base_offset {
             CONTROL_BASE_OFFSET => self.control(&input)?,
             _ => {
-                self.read(&input)?;
-                self.run(&input);
+                let work = self.read(&input)?;
+                self.run(&input, work);
             }
         }
         Ok(self.writer.count() as i32)
@@ -99,14 +110,15 @@ impl<S: Stage> Module<S> {
         self.writer.finish_output()
     }
 
-    /// Turns the call's records into work.
-    fn read(&mut self, input: &Input<'_>) -> Result<(), Status> {
+    /// What waits from calls before, and the call's records as work.
+    fn read<'a>(&mut self, input: &Input<'a>) -> Result<VecDeque<Work<'a>>, Status> {
+        let mut work: VecDeque<Work<'a>> = std::mem::take(&mut self.work);
         let mut decoded: Option<Output> = None;
         for record in Records::new(input.records).map_err(|_| Status::DecodingRecords)? {
             let record = record.map_err(|_| Status::DecodingRecords)?;
             if !self.runtime.decode.events_only && record.value.starts_with(&MAGIC) {
-                self.work.extend(decoded.take().map(Work::Decoded));
-                self.work.push_back(Work::Packed(record.value.to_vec()));
+                work.extend(decoded.take().map(Work::Decoded));
+                work.push_back(Work::Packed(record.value.into()));
                 continue;
             }
             let rows = decoded.get_or_insert_with(|| {
@@ -127,16 +139,16 @@ impl<S: Stage> Module<S> {
             };
             self.decoder.decode(&record, rows);
         }
-        self.work.extend(decoded.map(Work::Decoded));
-        Ok(())
+        work.extend(decoded.map(Work::Decoded));
+        Ok(work)
     }
 
-    /// Processes what waits until it is done or, in packed form, the output is full.
-    fn run(&mut self, input: &Input<'_>) {
+    /// Processes `work` until it is done or, in packed form, the output is full; the rest waits.
+    fn run(&mut self, input: &Input<'_>, mut work: VecDeque<Work<'_>>) {
         let limited = self.runtime.output == OutputForm::Packed;
-        while let Some(work) = self.work.pop_front() {
+        while let Some(first) = work.pop_front() {
             let mut more = false;
-            if let Err(size) = self.run_batch(&work, limited, &mut more) {
+            if let Err(size) = self.run_batch(&first, limited, &mut more) {
                 let meta = Meta { offset: input.base_offset, ..Meta::default() };
                 let bad = Bad::new("corrupt_batch", "a packed batch that cannot be read");
                 self.out.begin(&[]);
@@ -144,18 +156,19 @@ impl<S: Stage> Module<S> {
             }
             self.write_output(input, more);
             if more {
-                self.work.push_front(work);
+                work.push_front(first);
+                self.work = work.into_iter().map(Work::into_owned).collect();
                 return;
             }
             self.position = 0;
-            if let Work::Decoded(rows) = work {
+            if let Work::Decoded(rows) = first {
                 self.spare = Some(rows);
             }
         }
     }
 
     /// One batch from `self.position` on. The error is a corrupt batch, of so many bytes.
-    fn run_batch(&mut self, work: &Work, limited: bool, more: &mut bool) -> Result<(), u64> {
+    fn run_batch(&mut self, work: &Work<'_>, limited: bool, more: &mut bool) -> Result<(), u64> {
         let batch = match work {
             Work::Decoded(rows) => rows.as_batch(),
             Work::Packed(bytes) => Batch::parse(bytes).map_err(|_| bytes.len() as u64)?,
@@ -188,9 +201,8 @@ impl<S: Stage> Module<S> {
         if !self.out.is_empty() {
             match self.runtime.output {
                 OutputForm::Packed => {
-                    self.packed.clear();
-                    self.out.pack_into(&mut self.packed);
-                    self.writer.push(&value_record(&self.packed));
+                    let out = &self.out;
+                    self.writer.push_with(&value_record(&[]), out.packed_len(), |dest| out.pack_into(dest));
                 }
                 OutputForm::Json => self.write_json(input),
             }
@@ -208,13 +220,13 @@ impl<S: Stage> Module<S> {
         let base_ms = input.base_timestamp_ms.max(0);
         let base_offset = if input.base_offset == CONTROL_BASE_OFFSET { 0 } else { input.base_offset };
         while let Some(Ok(row)) = rows.next() {
-            self.packed.clear();
-            perfstream_core::json::write_row(&row, &mut self.packed);
+            self.json.clear();
+            perfstream_core::json::write_row(&row, &mut self.json);
             self.writer.push(&RawRecord {
                 offset_delta: row.meta.offset.saturating_sub(base_offset),
                 timestamp_delta_ms: (row.meta.log_time / 1000).saturating_sub(base_ms),
                 key: row.key,
-                value: &self.packed,
+                value: &self.json,
             });
         }
     }
@@ -231,7 +243,10 @@ impl<S: Stage> Module<S> {
             }
             Call::Clock(time) => self.decoder.clock(time),
             Call::Drain if self.work.is_empty() => self.drain(input),
-            Call::Drain => self.run(input),
+            Call::Drain => {
+                let work = std::mem::take(&mut self.work);
+                self.run(input, work);
+            }
             Call::State(chunk) => self.state_chunk(chunk),
             Call::Restore { chunk, last } => {
                 self.incoming.extend_from_slice(&chunk);

@@ -40,23 +40,55 @@ pub fn read_input(bytes: &[u8], version: i16) -> Result<Input<'_>, WireError> {
     Ok(Input { base_offset, base_timestamp_ms, records })
 }
 
-/// Writes the frame of a `SmartModuleInput`.
-pub fn write_input(dest: &mut Vec<u8>, base_offset: i64, base_timestamp_ms: i64, records: &[u8], version: i16) {
-    dest.extend_from_slice(&base_offset.to_be_bytes());
-    dest.extend_from_slice(&(records.len() as u32).to_be_bytes());
-    dest.extend_from_slice(records);
+/// What stands before the `records_len` bytes of records in a `SmartModuleInput`.
+pub fn input_head(base_offset: i64, records_len: u32) -> [u8; 12] {
+    let mut head = [0; 12];
+    head[..8].copy_from_slice(&base_offset.to_be_bytes());
+    head[8..].copy_from_slice(&records_len.to_be_bytes());
+    head
+}
+
+/// What stands behind them.
+pub fn input_tail(base_timestamp_ms: i64, version: i16) -> Vec<u8> {
+    let mut tail = Vec::with_capacity(16);
     if version <= TIMESTAMPS_VERSION {
-        dest.extend_from_slice(&[0, 0]); // no parameters
+        tail.extend_from_slice(&[0, 0]); // no parameters
         if version >= 20 {
-            dest.push(0); // no lookback
+            tail.push(0); // no lookback
         }
         if version >= 16 {
-            dest.extend_from_slice(&0u32.to_be_bytes()); // no join record
+            tail.extend_from_slice(&0u32.to_be_bytes()); // no join record
         }
     }
     if version >= TIMESTAMPS_VERSION {
-        dest.extend_from_slice(&base_timestamp_ms.to_be_bytes());
+        tail.extend_from_slice(&base_timestamp_ms.to_be_bytes());
     }
+    tail
+}
+
+/// Writes a `SmartModuleInput`.
+pub fn write_input(dest: &mut Vec<u8>, base_offset: i64, base_timestamp_ms: i64, records: &[u8], version: i16) {
+    dest.extend_from_slice(&input_head(base_offset, records.len() as u32));
+    dest.extend_from_slice(records);
+    dest.extend_from_slice(&input_tail(base_timestamp_ms, version));
+}
+
+/// Takes the last record off an encoded `Vec<Record>` if its value is `value`; was it there?
+pub fn pop_value(bytes: &mut Vec<u8>, value: &[u8]) -> Result<bool, WireError> {
+    let mut records = Records::new(bytes)?;
+    let mut last = None;
+    loop {
+        let start = bytes.len() - records.at.0.len();
+        match records.next() {
+            None => break,
+            Some(record) => last = Some((start, record?.value == value)),
+        }
+    }
+    let Some((start, true)) = last else { return Ok(false) };
+    let (count, _) = bytes.split_first_chunk_mut::<4>().ok_or(WireError)?;
+    *count = (u32::from_be_bytes(*count) - 1).to_be_bytes();
+    bytes.truncate(start);
+    Ok(true)
 }
 
 /// One record in place.
@@ -134,11 +166,18 @@ impl RecordWriter {
 
     /// Appends a record.
     pub fn push(&mut self, record: &RawRecord<'_>) {
+        let len = record.value.len();
+        self.push_with(record, len, |dest| dest.extend_from_slice(record.value));
+    }
+
+    /// Appends a record whose value is the `len` bytes that `write` appends; that of `record` is not
+    /// looked at.
+    pub fn push_with(&mut self, record: &RawRecord<'_>, len: usize, write: impl FnOnce(&mut Vec<u8>)) {
         if self.bytes.is_empty() {
             self.clear();
         }
         let key_len = record.key.map_or(0, |k| varint_len(k.len() as i64) + k.len());
-        let value_len = varint_len(record.value.len() as i64) + record.value.len();
+        let value_len = varint_len(len as i64) + len;
         let deltas = varint_len(record.timestamp_delta_ms) + varint_len(record.offset_delta);
         let dest = &mut self.bytes;
         write_varint(dest, (1 + deltas + 1 + key_len + value_len + 1) as i64);
@@ -150,10 +189,16 @@ impl RecordWriter {
             write_varint(dest, key.len() as i64);
             dest.extend_from_slice(key);
         }
-        write_varint(dest, record.value.len() as i64);
-        dest.extend_from_slice(record.value);
+        write_varint(dest, len as i64);
+        dest.reserve(len + 1);
+        write(dest);
         write_varint(dest, 0);
         self.count += 1;
+    }
+
+    /// Bytes so far.
+    pub fn len_bytes(&self) -> usize {
+        self.bytes.len()
     }
 
     /// Records so far.
@@ -168,6 +213,12 @@ impl RecordWriter {
         }
         self.bytes[..4].copy_from_slice(&self.count.to_be_bytes());
         &self.bytes
+    }
+
+    /// The encoded `Vec<Record>`, owned.
+    pub fn into_bytes(mut self) -> Vec<u8> {
+        self.finish();
+        self.bytes
     }
 
     /// The encoded `SmartModuleOutput` without an error.
@@ -309,6 +360,23 @@ mod tests {
         Decoder::decode(&mut output, &mut std::io::Cursor::new(writer.finish_output()), 22).unwrap();
         assert!(output.error.is_none());
         assert_eq!(output.successes.len(), samples().len());
+    }
+
+    #[test]
+    fn the_last_record_is_taken_off_by_its_value() {
+        let mut writer = RecordWriter::default();
+        samples().iter().for_each(|r| writer.push(r));
+        let before = writer.finish().to_vec();
+        let mark = b"more".as_slice();
+        writer.push(&RawRecord { offset_delta: 0, timestamp_delta_ms: 0, key: None, value: mark });
+        let mut bytes = writer.finish().to_vec();
+        assert_eq!(pop_value(&mut bytes, mark), Ok(true));
+        assert_eq!(bytes, before);
+        assert_eq!(pop_value(&mut bytes, mark), Ok(false));
+        assert_eq!(bytes, before);
+        assert_eq!(pop_value(&mut Vec::new(), mark), Ok(false));
+        bytes.pop();
+        assert_eq!(pop_value(&mut bytes, mark), Err(WireError));
     }
 
     #[test]

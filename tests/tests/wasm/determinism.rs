@@ -215,11 +215,11 @@ fn lines_of_a_file_are_records() {
     for line in &lines {
         batch.push(line);
         if batch.len() == 33 {
-            chain.process_lines(&batch, &mut |row| found.push(Line::of(row))).expect("no trap");
+            chain.process_lines(&mut batch, &mut |row| found.push(Line::of(row))).expect("no trap");
             batch.advance();
         }
     }
-    chain.process_lines(&batch, &mut |row| found.push(Line::of(row))).expect("no trap");
+    chain.process_lines(&mut batch, &mut |row| found.push(Line::of(row))).expect("no trap");
     let end = Tick { time: 0, offset: lines.len() as i64 - 1, end_of_input: true };
     chain.tick(&end, &mut |row| found.push(Line::of(row))).expect("no trap");
     assert_eq!(found, expected.lines);

@@ -58,7 +58,8 @@ fn consume(stage: &str, host: Box<dyn StageHost>, lines: &[&str]) -> Vec<(i64, V
     let reply = hosted.records(&records).unwrap_or_else(|e| panic!("{stage}: {e:#}"));
     assert!(!reply.more, "{stage}: plain output is never cut");
     let json = |bytes: &[u8]| serde_json::from_slice(bytes).unwrap_or_else(|e| panic!("{stage}: {e}"));
-    reply.records.iter().map(|r| (r.offset_delta, json(&r.value))).collect()
+    let records = reply.iter().unwrap_or_else(|e| panic!("{stage}: {e:#}"));
+    records.map(|r| r.expect("a whole record")).map(|r| (r.offset_delta, json(r.value))).collect()
 }
 
 fn kinds(rows: &[(i64, Value)]) -> Vec<(i64, &str)> {

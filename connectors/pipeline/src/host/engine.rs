@@ -1,10 +1,11 @@
 //! Stages in Fluvio's own engine: the same code path as an SPU's, one chain per stage, so that
 //! each has a memory cap of its own and the host sees what passes between them.
 
-use super::{StageHost, StageRecord};
+use super::StageHost;
 use anyhow::Result;
 use fluvio_smartengine::{SmartEngine, SmartModuleChainBuilder, SmartModuleChainInstance, SmartModuleConfig};
 use fluvio_smartmodule::dataplane::smartmodule::SmartModuleInput;
+use perfstream_sdk::wire::{RawRecord, RecordWriter};
 
 /// A stage in a chain of one.
 pub struct EngineHost {
@@ -33,18 +34,21 @@ impl EngineHost {
 }
 
 impl StageHost for EngineHost {
-    fn call(&mut self, base_offset: i64, base_timestamp_ms: i64, records: &[u8]) -> Result<Vec<StageRecord>> {
+    fn call(&mut self, base_offset: i64, base_timestamp_ms: i64, records: &[u8]) -> Result<Vec<u8>> {
         let input = SmartModuleInput::new(records.to_vec(), base_offset, base_timestamp_ms);
         let output = self.chain.process(input)?;
         if let Some(error) = output.error {
             anyhow::bail!("{error}");
         }
-        let record = |r: fluvio_smartmodule::Record| StageRecord {
-            offset_delta: r.preamble.offset_delta(),
-            timestamp_delta_ms: r.timestamp_delta(),
-            key: r.key().map(|k| k.as_ref().to_vec()),
-            value: r.into_value().into_vec(),
-        };
-        Ok(output.successes.into_iter().map(record).collect())
+        let mut writer = RecordWriter::default();
+        for record in &output.successes {
+            writer.push(&RawRecord {
+                offset_delta: record.preamble.offset_delta(),
+                timestamp_delta_ms: record.timestamp_delta(),
+                key: record.key().map(|k| k.as_ref()),
+                value: record.value().as_ref(),
+            });
+        }
+        Ok(writer.into_bytes())
     }
 }

@@ -1,10 +1,10 @@
 //! Stages as native code, behind the same bytes: the oracle that WASM is held against.
 
-use super::{StageHost, StageRecord};
+use super::StageHost;
 use anyhow::{Result, anyhow, bail};
 use perfstream_core::{Stage, aggregate, alert, classify, enrich, filter, sessionize};
 use perfstream_sdk::Module;
-use perfstream_sdk::wire::{Records, write_input};
+use perfstream_sdk::wire::write_input;
 
 /// The ABI version both sides speak.
 const VERSION: i16 = 22;
@@ -16,22 +16,13 @@ struct NativeHost<S: Stage> {
 }
 
 impl<S: Stage + Send> StageHost for NativeHost<S> {
-    fn call(&mut self, base_offset: i64, base_timestamp_ms: i64, records: &[u8]) -> Result<Vec<StageRecord>> {
+    fn call(&mut self, base_offset: i64, base_timestamp_ms: i64, records: &[u8]) -> Result<Vec<u8>> {
         self.input.clear();
         write_input(&mut self.input, base_offset, base_timestamp_ms, records, VERSION);
         self.module.call(&self.input, VERSION).map_err(|e| anyhow!("{e}"))?;
         let output = self.module.output();
-        let mut replies = Vec::new();
-        for record in Records::new(&output[..output.len() - 1]).map_err(|_| anyhow!("torn output"))? {
-            let record = record.map_err(|_| anyhow!("torn output"))?;
-            replies.push(StageRecord {
-                offset_delta: record.offset_delta,
-                timestamp_delta_ms: record.timestamp_delta_ms,
-                key: record.key.map(<[u8]>::to_vec),
-                value: record.value.to_vec(),
-            });
-        }
-        Ok(replies)
+        // The last byte says that no error follows.
+        Ok(output[..output.len() - 1].to_vec())
     }
 }
 

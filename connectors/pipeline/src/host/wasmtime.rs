@@ -5,13 +5,13 @@
 //! `copy_records`, so a module that wants more does not start. A test holds both hosts to equal
 //! bytes.
 
-use super::{StageHost, StageRecord};
+use super::StageHost;
 use anyhow::{Context, Result, anyhow, bail};
 use fluvio_smartmodule::dataplane::core::{Decoder, Encoder};
 use fluvio_smartmodule::dataplane::smartmodule::{
     SmartModuleExtraParams, SmartModuleInitInput, SmartModuleInitOutput, SmartModuleOutput,
 };
-use perfstream_sdk::wire::{Records, write_input};
+use perfstream_sdk::wire::{input_head, input_tail};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
@@ -35,7 +35,6 @@ pub struct WasmtimeHost {
     memory: Memory,
     alloc: TypedFunc<u32, u32>,
     transform: TypedFunc<(u32, u32, u32), i32>,
-    input: Vec<u8>,
 }
 
 /// The engine, and every module compiled so far by the hash of its bytes.
@@ -50,6 +49,7 @@ fn cache() -> Result<&'static Cache> {
         return Ok(cache);
     }
     let mut config = Config::new();
+    if std::env::var_os("PSPROF").is_some() {config.profiler(wasmtime::ProfilingStrategy::PerfMap);}
     // Compiled code is kept in the user's cache directory; without one every start compiles.
     let mut files = CacheConfig::new();
     if let Some(dir) = cache_dir() {
@@ -95,7 +95,7 @@ impl WasmtimeHost {
         let memory = instance.get_memory(&mut store, "memory").context("the module exports no memory")?;
         let alloc = instance.get_typed_func(&mut store, "alloc")?;
         let transform = instance.get_typed_func(&mut store, "array_map")?;
-        let mut host = WasmtimeHost { store, memory, alloc, transform, input: Vec::new() };
+        let mut host = WasmtimeHost { store, memory, alloc, transform };
         host.init(&instance, params)?;
         Ok(host)
     }
@@ -104,9 +104,9 @@ impl WasmtimeHost {
         let init: TypedFunc<(u32, u32, u32), i32> = instance.get_typed_func(&mut self.store, "init")?;
         let params: BTreeMap<String, String> = params.iter().cloned().collect();
         let input = SmartModuleInitInput { params: SmartModuleExtraParams::from(params) };
-        self.input.clear();
-        input.encode(&mut self.input, VERSION)?;
-        let status = self.enter(&init)?;
+        let mut bytes = Vec::new();
+        input.encode(&mut bytes, VERSION)?;
+        let status = self.enter(&init, &[&bytes])?;
         if status >= 0 {
             return Ok(());
         }
@@ -115,11 +115,16 @@ impl WasmtimeHost {
         bail!("{}", output.error.hint)
     }
 
-    /// Writes the input into the guest and calls `function` on it.
-    fn enter(&mut self, function: &TypedFunc<(u32, u32, u32), i32>) -> Result<i32> {
-        let len = u32::try_from(self.input.len()).context("a batch is at most 4 GiB")?;
+    /// Writes the parts of an input into the guest, one behind the other, and calls `function` on it.
+    fn enter(&mut self, function: &TypedFunc<(u32, u32, u32), i32>, parts: &[&[u8]]) -> Result<i32> {
+        let len = parts.iter().map(|part| part.len()).sum::<usize>();
+        let len = u32::try_from(len).context("a batch is at most 4 GiB")?;
         let ptr = self.alloc.call(&mut self.store, len)?;
-        self.memory.write(&mut self.store, ptr as usize, &self.input)?;
+        let mut at = ptr as usize;
+        for part in parts {
+            self.memory.write(&mut self.store, at, part)?;
+            at += part.len();
+        }
         self.store.data_mut().given = (0, 0);
         function.call(&mut self.store, (ptr, len, VERSION as u32))
     }
@@ -133,11 +138,11 @@ impl WasmtimeHost {
 }
 
 impl StageHost for WasmtimeHost {
-    fn call(&mut self, base_offset: i64, base_timestamp_ms: i64, records: &[u8]) -> Result<Vec<StageRecord>> {
-        self.input.clear();
-        write_input(&mut self.input, base_offset, base_timestamp_ms, records, VERSION);
+    fn call(&mut self, base_offset: i64, base_timestamp_ms: i64, records: &[u8]) -> Result<Vec<u8>> {
+        let len = u32::try_from(records.len()).context("a batch is at most 4 GiB")?;
+        let (head, tail) = (input_head(base_offset, len), input_tail(base_timestamp_ms, VERSION));
         let transform = self.transform.clone();
-        let status = self.enter(&transform)?;
+        let status = self.enter(&transform, &[&head, records, &tail])?;
         if status < 0 {
             bail!("the module refused its input with status {status}");
         }
@@ -149,18 +154,6 @@ impl StageHost for WasmtimeHost {
             output.decode(&mut &*given, VERSION)?;
             bail!("{:?}", output.error);
         }
-        let torn = |_| anyhow!("the module wrote torn records");
-        Records::new(successes)
-            .map_err(torn)?
-            .map(|record| {
-                let record = record.map_err(torn)?;
-                Ok(StageRecord {
-                    offset_delta: record.offset_delta,
-                    timestamp_delta_ms: record.timestamp_delta_ms,
-                    key: record.key.map(<[u8]>::to_vec),
-                    value: record.value.to_vec(),
-                })
-            })
-            .collect()
+        Ok(successes.to_vec())
     }
 }

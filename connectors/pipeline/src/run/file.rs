@@ -19,7 +19,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// Runs one pipeline over one file.
 pub fn run(plan: &Plan, path: &Path, options: &RunOptions, lines: &mut Lines) -> Result<Summary> {
     let mut worker = Worker::new(Arc::new(plan.clone()), &options.chain);
-    let batches = vec![Batch::default(); options.partitions.max(1) as usize];
+    let batches = (0..options.partitions.max(1)).map(|_| Batch::default()).collect();
     for partition in 0..options.partitions.max(1) {
         worker.warm_up(partition)?;
     }
@@ -43,19 +43,32 @@ impl FileRun<'_, '_> {
     /// To the end of the file, then closes everything.
     fn whole(&mut self, path: &Path, progress: bool) -> Result<()> {
         let (mut reader, bar) = open(path, progress)?;
-        let mut line = Vec::new();
-        let mut since_shown = 0;
+        let mut partial = Vec::new();
         loop {
-            let read = read_line(&mut reader, &mut line).with_context(|| format!("input {}", path.display()))?;
-            if read == 0 {
+            let bytes = reader.fill_buf().with_context(|| format!("input {}", path.display()))?;
+            if bytes.is_empty() {
                 break;
             }
-            self.add(&line)?;
-            since_shown += read as u64;
-            if since_shown > 1 << 20 {
-                bar.inc(since_shown);
-                since_shown = 0;
+            let mut start = 0;
+            for end in memchr::memchr_iter(b'\n', bytes) {
+                // Straight out of the reader's memory, unless the line began in what was read before.
+                match partial.is_empty() {
+                    true => self.add(without_return(&bytes[start..end]))?,
+                    false => {
+                        partial.extend_from_slice(&bytes[start..end]);
+                        self.add(without_return(&partial))?;
+                        partial.clear();
+                    }
+                }
+                start = end + 1;
             }
+            partial.extend_from_slice(&bytes[start..]);
+            let read = bytes.len();
+            reader.consume(read);
+            bar.inc(read as u64);
+        }
+        if !partial.is_empty() {
+            self.add(without_return(&partial))?;
         }
         bar.finish_and_clear();
         self.flush_all()?;
@@ -143,17 +156,8 @@ fn open(path: &Path, progress: bool) -> Result<(Box<dyn BufRead>, ProgressBar)> 
     Ok((Box::new(BufReader::with_capacity(1 << 18, file)), bar))
 }
 
-/// Reads one line without its end; returns the bytes taken, 0 at the end of the input.
-fn read_line(reader: &mut dyn BufRead, line: &mut Vec<u8>) -> std::io::Result<usize> {
-    line.clear();
-    let read = reader.read_until(b'\n', line)?;
-    if line.last() == Some(&b'\n') {
-        line.pop();
-        if line.last() == Some(&b'\r') {
-            line.pop();
-        }
-    }
-    Ok(read)
+fn without_return(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 /// Reads lines in a thread of its own, so that time can pass while none comes. A file is followed

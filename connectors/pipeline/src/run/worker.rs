@@ -72,7 +72,7 @@ impl Worker {
     }
 
     /// Lines of a file, for one partition.
-    pub fn process_lines(&mut self, partition: u32, lines: &Lines, send: &mut dyn FnMut(Emission)) -> Result<()> {
+    pub fn process_lines(&mut self, partition: u32, lines: &mut Lines, send: &mut dyn FnMut(Emission)) -> Result<()> {
         self.with(partition, send, |chain, emit| chain.process_lines(lines, emit))
     }
 

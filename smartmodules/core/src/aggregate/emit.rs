@@ -89,7 +89,9 @@ impl Aggregate {
         let ends = Ends::of(plan)?;
         let fired = self.state.fired.get(at)?;
         let correction = fired.first_dirty(&ends, clock).map(|(end, group)| (end, Due::Correct(group)));
-        let next = self.next_end(&ends, fired.through).filter(|end| *end <= ends.released(clock));
+        // A forged state may hold data at the end of time; what has fired never fires again.
+        let live = |end: &i64| *end > fired.through && *end <= ends.released(clock);
+        let next = self.next_end(&ends, fired.through).filter(live);
         match (correction, next.map(|end| (end, Due::Fire))) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),

@@ -10,6 +10,7 @@ use super::forest::Memory;
 use super::plan::{AccSpec, Plan};
 use super::sample::salt_of;
 use super::session::Session;
+use crate::row::same;
 use crate::value::OwnedValue;
 use hashbrown::HashTable;
 use rustc_hash::FxHasher;
@@ -80,7 +81,7 @@ fn hash(key: &[u8]) -> u64 {
 impl Groups {
     /// The position of a group.
     pub fn find(&self, key: &[u8]) -> Option<usize> {
-        let same = |at: &u32| self.list.get(*at as usize).is_some_and(|g| *g.key == *key);
+        let same = |at: &u32| self.list.get(*at as usize).is_some_and(|g| same(&g.key, key));
         self.table.find(hash(key), same).map(|at| *at as usize)
     }
 

@@ -3,7 +3,7 @@
 use super::Bad;
 use crate::clock::NEVER;
 use crate::json::write_str;
-use crate::row::{Kind, RowWriter};
+use crate::row::{Kind, RowWriter, same};
 use crate::time::TimeParser;
 use crate::value::Value;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -52,9 +52,10 @@ impl NameCache {
     pub(super) fn id(&mut self, name: &str, index: usize, row: &mut RowWriter<'_>) -> Option<u32> {
         let table = row.names();
         let guess = self.order.get(index).copied();
-        let id = match guess {
-            Some(id) if table.get(id) == Some(name) => id,
-            _ => {
+        let is = |id: &u32| table.get(*id).is_some_and(|known| same(known.as_bytes(), name.as_bytes()));
+        let id = match guess.filter(is) {
+            Some(id) => id,
+            None => {
                 let id = table.id(name);
                 self.order.truncate(index);
                 self.order.push(id);
