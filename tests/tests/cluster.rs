@@ -7,7 +7,8 @@ use perfstream::plan::{Plan, PlanSpec};
 use perfstream::run::cluster::now;
 use perfstream::{check, topics};
 use perfstream_log::testing::{TestCluster, TopicOptions};
-use perfstream_log::{NewRecord, Topics};
+use perfstream_log::cluster::ClusterTopics;
+use perfstream_log::{LogRecord, NewRecord, Read, Topics};
 use perfstream_tests::{root, wasm};
 use std::time::Duration;
 
@@ -22,6 +23,22 @@ fn recording(topic: &str) -> Vec<Vec<u8>> {
     let mut lines: Vec<Vec<u8>> = text.split(|b| *b == b'\n').filter(|l| !l.is_empty()).map(<[u8]>::to_vec).collect();
     lines.extend([b"{\"torn".to_vec(), b"\xff\x00".to_vec(), b"{\"kind\":\"tick\",\"time\":1}".to_vec()]);
     lines
+}
+
+/// Appends the entries of the control topic's first partition to a partition of the input.
+fn forge(log: &mut ClusterTopics, control: &str, input: &str, partition: u32) {
+    let extent = log.extent(control, 0).expect("an answer");
+    if extent.is_empty() {
+        return;
+    }
+    let Read::Records(entries) = log.read(control, 0, extent.start, 1 << 20, Duration::from_secs(10)).expect("entries")
+    else {
+        panic!("entries are gone")
+    };
+    assert!(entries.len() > 2);
+    let record = |entry: LogRecord| NewRecord { log_time_ms: 0, key: None, value: entry.value };
+    let records: Vec<NewRecord> = entries.into_iter().map(record).collect();
+    log.append(input, partition, &records).expect("an append");
 }
 
 #[test]
@@ -52,6 +69,8 @@ fn every_shipped_pipeline_gives_the_same_records_on_a_cluster() {
         }
         let mut expected = std::collections::BTreeSet::new();
         for partition in 0..PARTITIONS {
+            // Claims, advances and all that the worker before wrote for itself, as input: data.
+            forge(&mut log, &control, &plan.input_topic, partition);
             let job = Job {
                 config: plan.hash().expect("a hash"),
                 plan: plan.clone(),

@@ -2,6 +2,7 @@
 
 mod admin;
 mod connection;
+mod quick;
 mod reader;
 mod topics;
 mod writer;
@@ -17,8 +18,10 @@ use fluvio::metadata::objects::Metadata;
 use fluvio::metadata::partition::PartitionSpec;
 use fluvio::metadata::spu::SpuSpec;
 use fluvio::metadata::topic::TopicSpec;
+use fluvio::config::TlsPolicy;
 use fluvio::{Fluvio, FluvioAdmin, FluvioClusterConfig};
 use fluvio_socket::ClientConfig;
+use quick::QuickConnector;
 use std::future::Future;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -102,8 +105,10 @@ impl Cluster {
     }
 
     fn spu_config(&self, spu: &Metadata<SpuSpec>) -> Result<ClientConfig> {
-        let base = ClientConfig::try_from(self.config.clone())?;
-        let mut config = base.with_prefix_sni_domain(&spu.name);
+        let mut config = match self.config.tls {
+            TlsPolicy::Disabled => ClientConfig::new("", Box::new(QuickConnector), self.config.use_spu_local_address),
+            _ => ClientConfig::try_from(self.config.clone())?.with_prefix_sni_domain(&spu.name),
+        };
         config.set_addr(match &spu.spec.public_endpoint_local {
             Some(local) if self.config.use_spu_local_address => format!("{}:{}", local.host, local.port),
             _ => spu.spec.public_endpoint.addr(),

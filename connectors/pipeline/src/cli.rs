@@ -7,10 +7,10 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use perfstream::chain::{ChainOptions, Placement};
 use perfstream::model::Pipeline;
 use perfstream::modules::Modules;
-use perfstream::plan::Plan;
+use perfstream::plan::{Plan, PlanSpec};
 use perfstream::run::RunOptions;
 use perfstream::summary::Summary;
-use perfstream::{check, explain, run, schema, testing};
+use perfstream::{check, explain, run, schema, testing, transforms};
 use perfstream_log::cluster::Target;
 use perfstream_log::embedded::Log;
 use std::collections::BTreeMap;
@@ -123,6 +123,18 @@ It shows every step first and can be repeated: what is there as it should be is 
     /// Shows how the workers on a cluster do: lag, offsets, counters, snapshots, dead letters
     #[command(after_help = "Example:\n  perfstream status --cluster localhost:9003")]
     Status(cluster::StatusArgs),
+    /// Prints the stateless front of a pipeline as Fluvio's own transforms file
+    #[command(after_help = "\
+Examples:
+  perfstream transforms web-vitals.yaml --only lcp > lcp-front.yaml
+  fluvio consume lcp-stream -B --transforms lcp-front.yaml
+
+The modules must be on the cluster (`perfstream deploy`). Stages that keep state (dedupe, windows, sessions,
+alerts) are left out: Fluvio loses their state with each connection.")]
+    Transforms {
+        #[command(flatten)]
+        files: Files,
+    },
     /// Writes synthetic web-vitals events with labelled faults
     Generate(perfstream::generate::GenerateArgs),
 }
@@ -231,6 +243,15 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Command::Run(args) => run_pipelines(&args, json),
         Command::Cat { topic, data, follow, from, meta } => {
             cat(topic.as_deref(), &data, follow, from, meta)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Transforms { files } => {
+            let pipelines = load(&files)?;
+            let [pipeline] = pipelines.as_slice() else {
+                let names: Vec<String> = pipelines.iter().map(|p| p.meta.name.to_string()).collect();
+                bail!("a transforms file is one chain; choose a pipeline with `--only`: {}", names.join(", "));
+            };
+            print(&transforms::file(&PlanSpec::new(pipeline)?)?)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Deploy(args) => cluster::deploy(&args),

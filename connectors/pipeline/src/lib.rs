@@ -27,4 +27,5 @@ pub mod summary;
 pub mod tables;
 pub mod testing;
 pub mod topics;
+pub mod transforms;
 pub mod yaml;

@@ -3,6 +3,7 @@
 use perfstream_core::row::Fields;
 use perfstream_core::{Context, Issues, Stage};
 use perfstream_core::{aggregate::Aggregate, alert::AlertStage as Alert, classify::Classify};
+
 use perfstream_core::{enrich::Enrich, filter::Filter, sessionize::Sessionize};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -96,6 +97,18 @@ where
     StageEntry { name: S::NAME, summary, memory, stateless, schema: schema_of::<S::Config>, lint: lint::<S> }
 }
 
+/// An `enrich` whose tables have their rows in the file: reference records cannot reach it elsewhere.
+fn has_its_rows(with: &Value) -> bool {
+    let filled = |table: &Value| {
+        table.get("file").is_some_and(Value::is_string)
+            || table.get("rows").and_then(Value::as_array).is_some_and(|rows| !rows.is_empty())
+    };
+    let tables = with.get("tables").and_then(Value::as_object);
+    let joins_context = with.get("source").is_some_and(|source| !source.is_null());
+    tables.is_none_or(|tables| tables.values().all(filled))
+        && (!joins_context || tables.is_some_and(|tables| tables.contains_key("user-context")))
+}
+
 /// All stages, in the order in which a chain usually has them.
 pub static STAGES: &[StageEntry] = &[
     entry::<Filter>(
@@ -106,7 +119,7 @@ pub static STAGES: &[StageEntry] = &[
     entry::<Enrich>(
         "Adds user context, rows of reference tables and derived fields to events",
         "the rows of its tables, `max_rows` each",
-        |with| ["source", "tables", "lookups"].iter().all(|key| with.get(key).is_none_or(Value::is_null)),
+        has_its_rows,
     ),
     entry::<Sessionize>(
         "Groups events by a key into sessions and gives one result for each",

@@ -47,6 +47,7 @@ pub struct Window {
     sum: f64,
     first_ms: f64,
     last_ms: f64,
+    #[serde(deserialize_with = "crate::stage::count")]
     count: u64,
     indexes: Vec<u64>,
     largest: Shift,

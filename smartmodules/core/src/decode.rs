@@ -145,8 +145,10 @@ pub struct Decoder {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DecodeCounts {
     /// Records read
+    #[serde(deserialize_with = "crate::stage::count")]
     pub records: u64,
     /// of them, dead letters
+    #[serde(deserialize_with = "crate::stage::count")]
     pub dead: u64,
 }
 

@@ -58,6 +58,7 @@ struct State {
     clock: Clock,
     /// By number, in order of opening
     sessions: BTreeMap<u64, Session>,
+    #[serde(deserialize_with = "crate::stage::count")]
     next_number: u64,
     /// Ended, not yet written
     leaving: VecDeque<Leaving>,
@@ -69,12 +70,19 @@ struct State {
 
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Counts {
+    #[serde(deserialize_with = "crate::stage::count")]
     entered: u64,
+    #[serde(deserialize_with = "crate::stage::count")]
     counted: u64,
+    #[serde(deserialize_with = "crate::stage::count")]
     passed: u64,
+    #[serde(deserialize_with = "crate::stage::count")]
     late: u64,
+    #[serde(deserialize_with = "crate::stage::count")]
     dead: u64,
+    #[serde(deserialize_with = "crate::stage::count")]
     results: u64,
+    #[serde(deserialize_with = "crate::stage::count")]
     evicted: u64,
 }
 

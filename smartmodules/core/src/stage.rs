@@ -136,6 +136,15 @@ pub fn save<T: Serialize>(state: &T) -> Vec<u8> {
     postcard::to_allocvec(state).unwrap_or_default()
 }
 
+/// A count in a state, below 2^62: a forged larger one is refused, for counting on would overflow.
+pub(crate) fn count<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let count = u64::deserialize(deserializer)?;
+    match count {
+        0..0x4000_0000_0000_0000 => Ok(count),
+        _ => Err(serde::de::Error::custom("a count beyond 2^62")),
+    }
+}
+
 /// Reads what [`save`] wrote.
 pub fn load<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, RestoreError> {
     let (state, rest) = postcard::take_from_bytes(bytes).map_err(|e| RestoreError(e.to_string()))?;

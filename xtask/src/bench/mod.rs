@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: figures, printed; nothing here is a test.
 
+mod cluster;
 mod lcp;
 mod memory;
 mod peer;
@@ -21,6 +22,15 @@ Flink runs where it is installed (tests/bench/flink/install.sh). Windows are hel
 reference where python3 has numpy. Times are medians of rounds in which the engines take turns;
 start-up is taken out by a run over one event.")]
     Lcp(lcp::LcpArgs),
+    /// Latency of alerts, sustained throughput and a soak, on a Fluvio cluster of its own
+    #[command(after_help = "\
+Examples:
+  cargo xtask bench cluster                            one minute at 5,000 events/s
+  cargo xtask bench cluster --climb                    up to the rate that it just holds
+  cargo xtask bench cluster --rate 20000 --seconds 1800
+
+Needs `fluvio-run` at FLUVIO_RUN or on PATH. Producer, cluster and worker share the machine.")]
+    Cluster(cluster::ClusterArgs),
     /// Memory of the WASM stages: 20 million records, 100,000 groups, 2 million keys
     #[command(after_help = "Example:\n  cargo xtask bench memory --only groups")]
     Memory(memory::MemoryArgs),
@@ -31,6 +41,7 @@ impl Bench {
     pub fn run(self) -> Result<ExitCode> {
         match self {
             Bench::Lcp(args) => lcp::run(&args),
+            Bench::Cluster(args) => cluster::run(&args),
             Bench::Memory(args) => memory::run(&args),
         }
     }

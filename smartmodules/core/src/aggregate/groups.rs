@@ -68,7 +68,9 @@ pub(super) struct Groups {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Saved<L> {
     list: L,
+    #[serde(deserialize_with = "crate::stage::count")]
     next_number: u64,
+    #[serde(deserialize_with = "crate::stage::count")]
     emptied: u64,
 }
 

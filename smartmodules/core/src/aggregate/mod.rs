@@ -71,6 +71,7 @@ pub struct Aggregate {
 struct State {
     clock: Clock,
     /// Events counted so far
+    #[serde(deserialize_with = "crate::stage::count")]
     arrivals: u64,
     /// By window; unused for session windows
     fired: Vec<Fired>,
@@ -90,13 +91,21 @@ struct State {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 struct Counts {
+    #[serde(deserialize_with = "crate::stage::count")]
     seen: u64,
+    #[serde(deserialize_with = "crate::stage::count")]
     counted: u64,
+    #[serde(deserialize_with = "crate::stage::count")]
     late: u64,
+    #[serde(deserialize_with = "crate::stage::count")]
     dead: u64,
+    #[serde(deserialize_with = "crate::stage::count")]
     late_partly: u64,
+    #[serde(deserialize_with = "crate::stage::count")]
     other: u64,
+    #[serde(deserialize_with = "crate::stage::count")]
     windows: u64,
+    #[serde(deserialize_with = "crate::stage::count")]
     revisions: u64,
 }
 

@@ -16,6 +16,7 @@ pub(super) const ROWS: usize = 64;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Sample {
     salt: u64,
+    #[serde(deserialize_with = "crate::stage::count")]
     seen: u64,
     pub cells: Vec<OwnedValue>,
 }

@@ -23,6 +23,7 @@ pub(super) struct Session {
     pub last: i64,
     /// Origin of its regressions: the first event that arrived
     pub base: i64,
+    #[serde(deserialize_with = "crate::stage::count")]
     pub count: u64,
     /// Estimated memory
     pub bytes: u64,

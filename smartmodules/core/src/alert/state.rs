@@ -226,7 +226,7 @@ impl Life {
 
     fn escalate(&mut self, time: i64, policy: &Policy, out: &mut Vec<Transition>) {
         let level = policy.levels.get(self.passed as usize);
-        self.passed += 1;
+        self.passed = self.passed.saturating_add(1);
         if let Some((_, severity)) = level
             && *severity > self.severity
         {

@@ -77,9 +77,13 @@ pub struct Classify {
 
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Counts {
+    #[serde(deserialize_with = "crate::stage::count")]
     events: u64,
+    #[serde(deserialize_with = "crate::stage::count")]
     passed: u64,
+    #[serde(deserialize_with = "crate::stage::count")]
     labelled: u64,
+    #[serde(deserialize_with = "crate::stage::count")]
     unlabelled: u64,
 }
 

@@ -44,9 +44,13 @@ pub struct Enrich {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 struct Counts {
+    #[serde(deserialize_with = "crate::stage::count")]
     events: u64,
+    #[serde(deserialize_with = "crate::stage::count")]
     missed: u64,
+    #[serde(deserialize_with = "crate::stage::count")]
     reference_rows: u64,
+    #[serde(deserialize_with = "crate::stage::count")]
     reference_dropped: u64,
 }
 

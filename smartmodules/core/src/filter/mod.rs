@@ -61,10 +61,15 @@ pub struct Filter {
 
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Counts {
+    #[serde(deserialize_with = "crate::stage::count")]
     events: u64,
+    #[serde(deserialize_with = "crate::stage::count")]
     passed: u64,
+    #[serde(deserialize_with = "crate::stage::count")]
     filtered: u64,
+    #[serde(deserialize_with = "crate::stage::count")]
     duplicate: u64,
+    #[serde(deserialize_with = "crate::stage::count")]
     dead: u64,
 }
 
