@@ -6,8 +6,8 @@ use perfstream::model::Recovery;
 use perfstream::plan::{Plan, PlanSpec};
 use perfstream::run::cluster::now;
 use perfstream::{check, topics};
-use perfstream_log::testing::{TestCluster, TopicOptions};
 use perfstream_log::cluster::ClusterTopics;
+use perfstream_log::testing::{TestCluster, TopicOptions};
 use perfstream_log::{LogRecord, NewRecord, Read, Topics};
 use perfstream_tests::{root, wasm};
 use std::time::Duration;
@@ -81,6 +81,8 @@ fn every_shipped_pipeline_gives_the_same_records_on_a_cluster() {
                 checkpoint: Duration::from_millis(50),
                 retain: 3,
                 recovery: Recovery::Latest,
+                keep_waiting: None,
+                careful: false,
                 instance: format!("{name}-{partition}"),
             };
             let end = log.extent(&plan.input_topic, partition).expect("an answer").end;

@@ -14,11 +14,11 @@ pub use topics::ClusterTopics;
 pub use writer::{AppendError, Writer, WriterOptions};
 
 use anyhow::{Context, Result, anyhow, bail};
+use fluvio::config::TlsPolicy;
 use fluvio::metadata::objects::Metadata;
 use fluvio::metadata::partition::PartitionSpec;
 use fluvio::metadata::spu::SpuSpec;
 use fluvio::metadata::topic::TopicSpec;
-use fluvio::config::TlsPolicy;
 use fluvio::{Fluvio, FluvioAdmin, FluvioClusterConfig};
 use fluvio_socket::ClientConfig;
 use quick::QuickConnector;

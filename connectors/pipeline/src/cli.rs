@@ -9,12 +9,14 @@ use perfstream::model::Pipeline;
 use perfstream::modules::Modules;
 use perfstream::plan::{Plan, PlanSpec};
 use perfstream::run::RunOptions;
+use perfstream::run::share::Share;
 use perfstream::summary::Summary;
-use perfstream::{check, explain, run, schema, testing, transforms};
+use perfstream::{check, connector, explain, run, schema, testing, transforms};
 use perfstream_log::cluster::Target;
 use perfstream_log::embedded::Log;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -189,8 +191,18 @@ impl Engine {
 
 #[derive(ClapArgs)]
 struct RunArgs {
-    #[command(flatten)]
-    files: Files,
+    /// Pipeline files
+    #[arg(required_unless_present = "config")]
+    files: Vec<PathBuf>,
+    /// Only the pipeline of this name (may be given more than once)
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// Run as a Fluvio connector: the configuration as `cdk deploy` passes it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["files", "only", "cluster", "instance", "metrics", "data", "out", "input"])]
+    config: Option<PathBuf>,
+    /// File of NAME=value lines for `${{ secrets.NAME }}` in the configuration; without it the environment
+    #[arg(long, value_name = "FILE", requires = "config")]
+    secrets: Option<PathBuf>,
     /// Input: PATH if the pipelines read one topic, else TOPIC=PATH; `-` is standard input
     #[arg(long, value_name = "[TOPIC=]PATH")]
     input: Vec<String>,
@@ -209,12 +221,12 @@ struct RunArgs {
     cluster: Option<Option<String>>,
     /// Which share of the partitions this worker takes: the I-th of N, counted from 0
     #[arg(long, value_name = "I/N", requires = "cluster", default_value = "0/1")]
-    instance: perfstream::run::share::Share,
+    instance: Share,
     /// Serve Prometheus metrics at this address, as 127.0.0.1:9464
     #[arg(long, value_name = "ADDRESS", requires = "cluster")]
-    metrics: Option<std::net::SocketAddr>,
+    metrics: Option<SocketAddr>,
     /// End when all input that is there is processed (on a cluster; otherwise that is the default)
-    #[arg(long, requires = "cluster")]
+    #[arg(long)]
     stop_at_end: bool,
     /// Partitions of file input
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
@@ -330,9 +342,13 @@ fn test(files: &Files, engine: &Engine, json: bool) -> Result<ExitCode> {
 }
 
 fn run_pipelines(args: &RunArgs, json: bool) -> Result<ExitCode> {
-    let pipelines = load(&args.files)?;
+    if let Some(config) = &args.config {
+        return run_as_connector(args, &connector::read(config, args.secrets.as_deref())?, json);
+    }
+    let pipelines = load(&Files { files: args.files.clone(), only: args.only.clone() })?;
     if let Some(address) = &args.cluster {
-        return run_on_cluster(args, address.as_deref(), &pipelines, json);
+        let place = (address.as_deref(), args.instance, args.metrics);
+        return run_on_cluster(args, place, &pipelines, json);
     }
     let plans = pipelines.iter().map(Plan::new).collect::<Result<Vec<_>>>()?;
     if args.input.is_empty() && args.data.is_none() {
@@ -354,18 +370,34 @@ fn run_pipelines(args: &RunArgs, json: bool) -> Result<ExitCode> {
         chain: args.engine.options(),
     };
     // Of the pipelines of a file, those run whose topic has an input.
-    let plans: Vec<Plan> = match options.data.is_none() && args.files.only.is_empty() {
+    let plans: Vec<Plan> = match options.data.is_none() && args.only.is_empty() {
         true => plans.into_iter().filter(|p| options.inputs.contains_key(&p.input_topic)).collect(),
         false => plans,
     };
     end_of_run(&run::run(&plans, &options)?, json)
 }
 
-fn run_on_cluster(args: &RunArgs, address: Option<&str>, pipelines: &[Pipeline], json: bool) -> Result<ExitCode> {
+fn run_as_connector(args: &RunArgs, config: &connector::Config, json: bool) -> Result<ExitCode> {
+    let pipelines = load(&Files { files: config.pipelines.clone(), only: config.only.clone() })?;
+    let inputs: Vec<String> = pipelines.iter().map(|p| p.input.topic.to_string()).collect();
+    if !inputs.contains(&config.topic) {
+        bail!("`meta.topic: {}`: no chosen pipeline reads it; they read {}", config.topic, inputs.join(", "));
+    }
+    run_on_cluster(args, (config.cluster.as_deref(), config.instance, config.metrics), &pipelines, json)
+}
+
+/// `place`: address of the cluster, share of the partitions, address of the metrics.
+fn run_on_cluster(
+    args: &RunArgs,
+    place: (Option<&str>, Share, Option<SocketAddr>),
+    pipelines: &[Pipeline],
+    json: bool,
+) -> Result<ExitCode> {
+    let (address, share, metrics) = place;
     let options = run::fluvio::Options {
         target: address.map_or(Target::Profile, |a| Target::Address(a.to_string())),
-        share: args.instance,
-        metrics: args.metrics,
+        share,
+        metrics,
         stop_at_end: args.stop_at_end,
         chain: args.engine.options(),
     };

@@ -28,7 +28,7 @@ mod sim;
 #[cfg(test)]
 mod tests;
 
-pub use worker::{Job, PartitionWorker, Progress};
+pub use worker::{Job, PartitionWorker, Progress, StageFailed};
 
 use std::fmt;
 

@@ -5,6 +5,7 @@
 pub mod analysis;
 pub mod chain;
 pub mod check;
+pub mod connector;
 pub mod deploy;
 pub mod diagnostic;
 pub mod docs;

@@ -35,8 +35,7 @@ pub fn front(plan: &PlanSpec) -> Result<(Vec<Step>, Vec<&str>)> {
             0 => DecodeConfig { events_only: true, ..chain.decode.clone() },
             _ => chain.decode.between_stages(),
         };
-        let context =
-            Context { pipeline: chain.pipeline.clone(), stage: stage.name.clone(), ..Context::default() };
+        let context = Context { pipeline: chain.pipeline.clone(), stage: stage.name.clone(), ..Context::default() };
         let runtime = Runtime { context, decode, output: OutputForm::Json };
         steps.push(Step { uses: entry.uses(), with: to_params(&stage.config, &runtime) });
     }

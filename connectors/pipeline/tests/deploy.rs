@@ -1,7 +1,7 @@
 //! `perfstream deploy` and `undeploy` on a real cluster.
 
-use perfstream_log::Topics;
 use perfstream_log::testing::{TestCluster, TopicOptions};
+use perfstream_log::{NewRecord, Topics};
 use std::path::Path;
 use std::process::Command;
 
@@ -51,6 +51,45 @@ fn a_deployment_is_made_once_changed_and_removed() {
     let mut log = cluster.topics();
     assert_eq!(log.partitions("lcp-stream").expect("an answer"), Some(2), "inputs stay");
     assert_eq!(log.partitions("lcp-control").expect("an answer"), None);
+}
+
+#[test]
+#[ignore = "needs a Fluvio server"]
+fn it_runs_as_a_connector() {
+    let cluster = TestCluster::start().expect("a Fluvio server");
+    let (ok, text) = perfstream(&cluster, &["deploy", "pipelines/web-vitals.yaml", "--only", "lcp"]);
+    assert!(ok, "{text}");
+    let lines = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/recording/events/lcp.jsonl"))
+        .expect("the recording");
+    let records: Vec<NewRecord> = lines
+        .split(|b| *b == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| NewRecord { log_time_ms: 0, key: None, value: line.to_vec() })
+        .collect();
+    cluster.topics().append("lcp-stream", 0, &records).expect("an append");
+    let dir = tempfile::tempdir().expect("a directory");
+    let pipeline = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../pipelines/web-vitals.yaml");
+    let config = format!(
+        "apiVersion: 0.1.0\nmeta: {{ version: 0.1.0, name: a, type: perfstream, topic: lcp-stream }}\n\
+         perfstream: {{ pipelines: ['{}'], only: [lcp], cluster: '${{{{ secrets.SC }}}}' }}\n",
+        pipeline.display()
+    );
+    std::fs::write(dir.path().join("config.yaml"), config).expect("a file");
+    std::fs::write(dir.path().join("secrets.txt"), format!("SC={}\n", cluster.address())).expect("a file");
+    // As `cdk deploy local` starts it, with one more flag so that it ends.
+    let output = Command::new(env!("CARGO_BIN_EXE_perfstream"))
+        .arg("--config")
+        .arg(dir.path().join("config.yaml"))
+        .arg("--secrets")
+        .arg(dir.path().join("secrets.txt"))
+        .arg("--stop-at-end")
+        .output()
+        .expect("a run");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{text}");
+    let mut log = cluster.topics();
+    let extent = log.extent("lcp-control", 0).expect("an answer");
+    assert!(extent.end > 2, "it claimed and advanced: {text}");
 }
 
 #[test]

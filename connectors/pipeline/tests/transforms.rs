@@ -1,10 +1,10 @@
 //! `perfstream transforms`: what Fluvio's own reader of transforms files makes of the file, in
 //! Fluvio's engine and on a cluster, is what the embedded chain gives.
 
+use fluvio::Offset;
 use fluvio::consumer::{
     ConsumerConfigExtBuilder, SmartModuleExtraParams, SmartModuleInvocation, SmartModuleInvocationWasm, SmartModuleKind,
 };
-use fluvio::Offset;
 use fluvio_smartengine::transformation::TransformationConfig;
 use fluvio_smartengine::{SmartEngine, SmartModuleChainBuilder, SmartModuleConfig};
 use fluvio_smartmodule::Record;
@@ -94,7 +94,8 @@ fn fluvios_engine_runs_the_file() {
             config.param(key, String::from(value));
         }
         let stage = step.uses.trim_start_matches("perfstream/").split('@').next().expect("a name").to_string();
-        builder.add_smart_module(config.build().expect("a config"), modules.load(&stage).expect("a module").into_owned());
+        builder
+            .add_smart_module(config.build().expect("a config"), modules.load(&stage).expect("a module").into_owned());
     }
     let mut chain = builder.initialize(&SmartEngine::new()).expect("it starts");
     let record = |(n, value): (usize, Vec<u8>)| {
@@ -109,7 +110,11 @@ fn fluvios_engine_runs_the_file() {
     assert!(output.error.is_none());
     let found: Vec<String> =
         output.successes.iter().map(|r| String::from_utf8_lossy(r.value().as_ref()).into_owned()).collect();
-    assert!(found.iter().any(|line| line.contains("\"owner\":\"team 77: \\\"web\\\" \\\\ ünit\"")), "{:?}", found.get(1));
+    assert!(
+        found.iter().any(|line| line.contains("\"owner\":\"team 77: \\\"web\\\" \\\\ ünit\"")),
+        "{:?}",
+        found.get(1)
+    );
     for (found, expected) in found.iter().zip(expected(&plan, 1_767_225_600_000)) {
         assert_eq!(*found, expected);
     }

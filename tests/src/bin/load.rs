@@ -9,7 +9,7 @@ use clap::Parser;
 use hdrhistogram::Histogram;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use perfstream_log::testing::TestCluster;
+use perfstream_log::testing::{TestCluster, TopicOptions};
 use perfstream_log::{NewRecord, Read, Topics, partition_of_key};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -49,6 +49,10 @@ struct Args {
 fn main() -> Result<()> {
     let args = Args::parse();
     let cluster = Arc::new(TestCluster::start().context("no Fluvio server")?);
+    // Half an hour of input is not kept: the disk is the machine's.
+    let kept =
+        TopicOptions { segment_bytes: Some(256 << 20), partition_bytes: Some(2 << 30), ..TopicOptions::default() };
+    cluster.create_topic(INPUT, args.partitions, kept)?;
     let partitions = args.partitions.to_string();
     let deploy = ["deploy", PIPELINE, "--partitions", &partitions, "--cluster", cluster.address()];
     ensure!(Command::new(&args.perfstream).args(deploy).stdout(Stdio::null()).status()?.success(), "not deployed");
@@ -133,7 +137,10 @@ fn climb(args: &Args, cluster: &TestCluster, worker: &Worker, shared: &Shared) -
         let lag = lag(cluster, args.partitions)?;
         let came = shared.produced.load(Ordering::SeqCst) - before;
         let real = came as f64 / started.elapsed().as_secs_f64();
-        println!("{rate:>9} events/s wanted, {real:>9.0} produced, lag {lag:>9}, worker {:.1} MiB", worker.memory_mib()?);
+        println!(
+            "{rate:>9} events/s wanted, {real:>9.0} produced, lag {lag:>9}, worker {:.1} MiB",
+            worker.memory_mib()?
+        );
         if lag as f64 > real || real < rate as f64 * 0.9 {
             break;
         }
@@ -233,7 +240,9 @@ fn lag(cluster: &TestCluster, partitions: u32) -> Result<i64> {
         let end = log.extent(INPUT, partition)?.end;
         let mut through = 0;
         let from = (control.end - 5).max(control.start);
-        if let Read::Records(entries) = log.read("cluster-bench-control", partition, from, 1 << 20, Duration::from_secs(5))? {
+        if let Read::Records(entries) =
+            log.read("cluster-bench-control", partition, from, 1 << 20, Duration::from_secs(5))?
+        {
             for entry in entries {
                 let entry: Value = serde_json::from_slice(&entry.value)?;
                 through = through.max(find_through(&entry).unwrap_or(0));

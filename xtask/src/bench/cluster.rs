@@ -37,7 +37,8 @@ pub fn run(args: &ClusterArgs) -> Result<ExitCode> {
     std::fs::copy(perfstream, &copy)?;
     let mut load = Command::new(target().join("release/load"));
     load.env("FLUVIO_RUN", server).current_dir(root()).arg("--perfstream").arg(copy);
-    for (flag, value) in [("--rate", args.rate), ("--seconds", args.seconds), ("--partitions", args.partitions.into())] {
+    for (flag, value) in [("--rate", args.rate), ("--seconds", args.seconds), ("--partitions", args.partitions.into())]
+    {
         load.arg(flag).arg(value.to_string());
     }
     let held = stream(load.args(args.climb.then_some("--climb")), &mut |_| {})?;

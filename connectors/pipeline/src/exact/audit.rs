@@ -4,14 +4,14 @@
 //! or recovery. Tests and the kill harness hold the output topics to it.
 
 use super::control::{ControlEvent, Entry, Fold, parse};
-use super::worker::gap_records;
+use super::worker::{dead_letter, gap_records};
 use crate::chain::ChainOptions;
 use crate::host::LogRecord;
 use crate::output::Emission;
 use crate::plan::{Plan, PlanSpec};
 use crate::run::Worker;
 use anyhow::{Context, Result, bail, ensure};
-use perfstream_core::Tick;
+use perfstream_core::{Kind, Tick};
 use perfstream_log::{Read, Topics};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -35,9 +35,16 @@ pub fn expected(
     let mut audit = Audit { partition, chain, running: None, next: None, found: BTreeSet::new() };
     let mut fold = Fold::default();
     let extent = log.extent(control_topic, partition)?;
+    let (mut advances, mut quarantined) = (Vec::new(), BTreeMap::new());
     for record in all(log, control_topic, partition, extent)? {
         let Ok(entry) = parse(&record) else { continue };
-        let (true, Entry::Advance(advance)) = (fold.accept(&entry), entry) else { continue };
+        match (fold.accept(&entry), entry) {
+            (true, Entry::Advance(advance)) => advances.push((record, advance)),
+            (true, Entry::Quarantine(found)) => drop(quarantined.insert(found.offset, found.detail)),
+            _ => {}
+        }
+    }
+    for (record, advance) in advances {
         ensure!(
             audit.next.is_none_or(|next| next == advance.from),
             "entry {} goes on at {}, the one before it ended at {:?}",
@@ -49,7 +56,9 @@ pub fn expected(
         match advance.skipped {
             Some(reason) => audit.skipped(&(advance.from..advance.through), reason)?,
             None => {
-                let input = all(log, input_topic, partition, advance.from..advance.through)?;
+                let mut input = all(log, input_topic, partition, advance.from..advance.through)?;
+                let left_out = input.extract_if(.., |r| quarantined.contains_key(&r.offset)).collect::<Vec<_>>();
+                audit.left_out(&left_out, &quarantined);
                 audit.batch(&input, &advance.controls)?;
             }
         }
@@ -94,6 +103,15 @@ struct Audit<'c> {
 }
 
 impl Audit<'_> {
+    fn left_out(&mut self, records: &[LogRecord], details: &BTreeMap<i64, String>) {
+        let Some((spec, plan, _)) = &self.running else { return };
+        for record in records {
+            let letter = dead_letter(spec, self.partition, record, &details[&record.offset]);
+            let sent = plan.router.own(Kind::DeadLetter, letter);
+            self.found.extend(sent.into_iter().map(|e| (plan.router.topics()[e.topic].clone(), e.record.value)));
+        }
+    }
+
     fn batch(&mut self, input: &[LogRecord], controls: &[ControlEvent]) -> Result<()> {
         if let Some((_, plan, worker)) = &mut self.running {
             let (plan, found) = (Arc::clone(plan), &mut self.found);

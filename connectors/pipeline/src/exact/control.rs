@@ -15,6 +15,20 @@ pub enum Entry {
     Claim(Holder),
     /// The chain goes on.
     Advance(Advance),
+    /// A record on which a stage failed is left out, in the advance before this one that holds it.
+    Quarantine(Quarantine),
+}
+
+/// A record that no stage shall see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantine {
+    /// Who wrote it
+    #[serde(flatten)]
+    pub holder: Holder,
+    /// Offset of the input record
+    pub offset: i64,
+    /// What the stage said
+    pub detail: String,
 }
 
 /// Who holds a partition.
@@ -142,10 +156,12 @@ impl Fold {
     /// Takes the next entry; false if it is void: a higher epoch stands before it, or the same epoch
     /// of another worker.
     pub fn accept(&mut self, entry: &Entry) -> bool {
-        let (Entry::Claim(by) | Entry::Advance(Advance { holder: by, .. })) = entry;
+        let (Entry::Claim(by)
+        | Entry::Advance(Advance { holder: by, .. })
+        | Entry::Quarantine(Quarantine { holder: by, .. })) = entry;
         match &self.holder {
             Some(now) if by.epoch < now.epoch => false,
-            Some(now) if by.epoch == now.epoch => by == now && matches!(entry, Entry::Advance(_)),
+            Some(now) if by.epoch == now.epoch => by == now && !matches!(entry, Entry::Claim(_)),
             _ => {
                 self.holder = Some(by.clone());
                 true
@@ -202,7 +218,9 @@ mod tests {
 
     #[test]
     fn entries_survive_json() {
-        for entry in [claim(7, "x"), advance(7, "x")] {
+        let holder = Holder { epoch: 7, instance: "x".into() };
+        let quarantine = Entry::Quarantine(Quarantine { holder, offset: 3, detail: "a trap".into() });
+        for entry in [claim(7, "x"), advance(7, "x"), quarantine] {
             let value = serde_json::to_vec(&entry).expect("json");
             let record = LogRecord { offset: 3, log_time_ms: 0, key: None, value };
             assert_eq!(parse(&record).expect("an entry"), entry);

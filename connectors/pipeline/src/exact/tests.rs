@@ -2,7 +2,7 @@
 
 use super::audit;
 use super::sim::{Client, Fault, SimLog};
-use super::{Fenced, Job, PartitionWorker};
+use super::{Fenced, Job, PartitionWorker, StageFailed};
 use crate::chain::{ChainOptions, Placement};
 use crate::check;
 use crate::model::Recovery;
@@ -47,6 +47,8 @@ fn job(text: &str, instance: &str) -> Job {
         checkpoint: Duration::from_secs(5),
         retain: 3,
         recovery: Recovery::Latest,
+        keep_waiting: None,
+        careful: false,
         instance: instance.into(),
     }
 }
@@ -170,6 +172,56 @@ proptest! {
         }
         holds(&log)?;
     }
+}
+
+#[test]
+fn a_record_on_which_a_stage_fails_is_quarantined() {
+    let log = log(40);
+    for n in 40..80 {
+        if n % 13 == 0 {
+            log.append("in", 0, (START + n) * 1000, None, b"{\"POISON\":1}");
+        }
+        feed(&log, n as usize);
+    }
+    let mut careful = false;
+    for n in 0..20 {
+        let job = Job { careful, ..job(PIPELINE, &format!("w{n}")) };
+        let started = PartitionWorker::start(Client::new(&log, 7), job, 0, START * 1_000_000);
+        match started.and_then(|mut worker| run_to_end(&mut worker, 200)) {
+            Ok(()) => {
+                holds(&log).expect("the same records");
+                let letters =
+                    outputs(&log).into_keys().filter(|(_, v)| String::from_utf8_lossy(v).contains("stage_failed"));
+                assert_eq!(letters.count(), 3, "offsets 40 … 79 hold three poisoned records");
+                return;
+            }
+            Err(error) => {
+                let failed = error.downcast_ref::<StageFailed>().expect("a failed stage");
+                assert_eq!(failed.quarantined, careful);
+                careful = !careful;
+            }
+        }
+    }
+    panic!("the partition stands still");
+}
+
+#[test]
+fn drop_oldest_keeps_the_newest_and_says_what_it_dropped() {
+    let log = log(100);
+    let job = Job { keep_waiting: Some(30), ..job(PIPELINE, "w") };
+    let mut worker = PartitionWorker::start(Client::new(&log, 7), job, 0, START * 1_000_000).expect("a start");
+    run_to_end(&mut worker, 200).expect("no fault");
+    holds(&log).expect("the same records");
+    let gaps: Vec<String> = outputs(&log)
+        .into_keys()
+        .map(|(_, v)| String::from_utf8_lossy(&v).into_owned())
+        .filter(|v| v.contains("\"kind\":\"gap\""))
+        .collect();
+    assert_eq!(gaps.len(), 1);
+    assert!(
+        gaps[0].contains("\"from\":0") && gaps[0].contains("\"to\":70") && gaps[0].contains("drop_oldest"),
+        "{gaps:?}"
+    );
 }
 
 #[test]

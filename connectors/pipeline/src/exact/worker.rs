@@ -1,6 +1,10 @@
 //! One worker on one partition: claim, recover, and then reserve, process, emit, for ever.
 
+mod quarantine;
 mod recovery;
+
+pub use quarantine::StageFailed;
+pub(in crate::exact) use quarantine::dead_letter;
 
 use super::Fenced;
 use super::control::{Advance, ControlEvent, Entry, Fold, Holder, SkipReason, SnapshotRef, parse};
@@ -57,6 +61,10 @@ pub struct Job {
     pub retain: u32,
     /// From what a start goes on
     pub recovery: Recovery,
+    /// Skip the oldest records when more than so many wait
+    pub keep_waiting: Option<i64>,
+    /// Feed records one by one, and quarantine the one on which a stage fails: after it failed on a batch
+    pub careful: bool,
     /// Name of this worker, unlike any other's
     pub instance: String,
 }
@@ -101,6 +109,8 @@ pub struct PartitionWorker<T> {
     last_snapshot: Option<i64>,
     partitions: u32,
     misplaced: u64,
+    /// Input records that no stage shall see, by offset
+    quarantined: BTreeMap<i64, String>,
 }
 
 impl<T: Topics> PartitionWorker<T> {
@@ -139,6 +149,7 @@ impl<T: Topics> PartitionWorker<T> {
             last_snapshot: None,
             partitions,
             misplaced: 0,
+            quarantined: BTreeMap::new(),
             job,
         };
         worker.recover(claimed_at, now)?;
@@ -148,6 +159,9 @@ impl<T: Topics> PartitionWorker<T> {
 
     /// The next batch, or a tick; waits up to `wait` for input.
     pub fn step(&mut self, now: i64, wait: Duration) -> Result<Progress> {
+        if let Some(progress) = self.drop_oldest(now)? {
+            return Ok(progress);
+        }
         let read = self.log.read(&self.job.plan.input_topic, self.partition, self.next, BATCH_BYTES, wait)?;
         fail::fail_point!("after_read");
         let mut progress = match read {
@@ -172,6 +186,18 @@ impl<T: Topics> PartitionWorker<T> {
             progress.snapshot = true;
         }
         Ok(progress)
+    }
+
+    /// `backpressure: drop-oldest`: skips what is beyond the records that may wait.
+    fn drop_oldest(&mut self, now: i64) -> Result<Option<Progress>> {
+        let Some(keep) = self.job.keep_waiting.filter(|_| self.is_tick_due(now)) else {
+            return Ok(None);
+        };
+        let end = self.log.extent(&self.job.plan.input_topic, self.partition)?.end;
+        match end - keep > self.next {
+            true => self.skip(end - keep, SkipReason::DropOldest).map(Some),
+            false => Ok(None),
+        }
     }
 
     /// Leaves out the input up to `end`; a `gap` record and an alert say so.
@@ -234,9 +260,13 @@ impl<T: Topics> PartitionWorker<T> {
         &mut self.log
     }
 
+    fn is_tick_due(&self, now: i64) -> bool {
+        now.saturating_sub(self.last_tick) >= TICK_EVERY
+    }
+
     /// What time brings: a tick when all input is read, else the clock alone.
     fn due(&mut self, now: i64, behind: bool) -> Result<Vec<ControlEvent>> {
-        if self.last_tick != i64::MIN && now - self.last_tick < TICK_EVERY {
+        if !self.is_tick_due(now) {
             return Ok(Vec::new());
         }
         self.last_tick = now;
@@ -318,11 +348,6 @@ impl<T: Topics> PartitionWorker<T> {
         }
         fail::fail_point!("after_reserve");
         Ok(at.start)
-    }
-
-    fn feed(&mut self, records: &[LogRecord], send: &mut dyn FnMut(Emission)) -> Result<()> {
-        self.misplaced += records.iter().filter(|r| self.is_misplaced(r)).count() as u64;
-        self.worker.process(self.partition, records, send)
     }
 
     fn is_misplaced(&self, record: &LogRecord) -> bool {

@@ -49,7 +49,6 @@ fn cache() -> Result<&'static Cache> {
         return Ok(cache);
     }
     let mut config = Config::new();
-    if std::env::var_os("PSPROF").is_some() {config.profiler(wasmtime::ProfilingStrategy::PerfMap);}
     // Compiled code is kept in the user's cache directory; without one every start compiles.
     let mut files = CacheConfig::new();
     if let Some(dir) = cache_dir() {

@@ -36,10 +36,10 @@ pub struct Lookback {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Errors {
-    /// Note it and go on
+    /// Recover and go on; a record on which a stage fails becomes a dead letter at once
     #[default]
     SkipAndLog,
-    /// Try again with growing pauses
+    /// Recover with growing pauses; a record becomes a dead letter after five more tries
     RetryWithBackoff,
     /// Stop the pipeline
     Fail,
@@ -49,12 +49,12 @@ pub enum Errors {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Backpressure {
-    /// Keep them on disk
+    /// They wait on disk, in the input topic
     #[default]
     BufferWithSpill,
-    /// Skip the oldest; a `gap` record says which
+    /// Of more than 100,000 that wait in a partition the oldest are skipped; a `gap` record says which
     DropOldest,
-    /// Make the source wait
+    /// They wait in the input topic
     Block,
 }
 

@@ -4,7 +4,7 @@
 //! repair there is. Being fenced ends the process: somebody else does the work.
 
 use super::status::PartitionStatus;
-use crate::exact::{Fenced, Job, PartitionWorker};
+use crate::exact::{Fenced, Job, PartitionWorker, StageFailed};
 use crate::model::Errors;
 use crate::summary::Summary;
 use crate::topics;
@@ -121,9 +121,10 @@ impl<T: Topics, C: Fn() -> Result<T>> Supervised<'_, C> {
         let pipeline = &self.assignment.job.plan.chain.pipeline;
         let mut status = PartitionStatus::new(pipeline, self.partition);
         let mut pause = BACKOFF.0;
+        let (mut careful, mut failures) = (false, 0);
         loop {
             let mut worked = false;
-            let error = match self.incarnation(&mut status, &mut worked) {
+            let error = match self.incarnation(&mut status, careful, &mut worked) {
                 Ok(summary) => {
                     self.report("stopped", &mut status);
                     return Ok(summary);
@@ -132,8 +133,13 @@ impl<T: Topics, C: Fn() -> Result<T>> Supervised<'_, C> {
             };
             status.last_error = Some(format!("{error:#}"));
             let fenced = error.is::<Fenced>();
+            // A stage that fails again and again on the same input would do so for ever.
+            failures = if error.is::<StageFailed>() { failures + 1 } else { 0 };
+            careful = failures > self.retries();
             // A first start that fails is a mistake of the setup as often as a fault.
-            let hopeless = fenced || self.assignment.errors == Errors::Fail || (!worked && status.recoveries == 0);
+            let hopeless = fenced
+                || self.assignment.errors == Errors::Fail
+                || (!worked && failures == 0 && status.recoveries == 0);
             if hopeless || self.running.stop.load(Ordering::SeqCst) {
                 self.report(if fenced { "fenced" } else { "failed" }, &mut status);
                 return Err(error.context(format!("pipeline `{pipeline}`, partition {}", self.partition)));
@@ -147,11 +153,21 @@ impl<T: Topics, C: Fn() -> Result<T>> Supervised<'_, C> {
         }
     }
 
+    /// How often a failing stage is given the same input again before the record is looked for.
+    fn retries(&self) -> u32 {
+        match self.assignment.errors {
+            Errors::SkipAndLog => 0,
+            Errors::RetryWithBackoff => 5,
+            Errors::Fail => u32::MAX,
+        }
+    }
+
     /// Until it is stopped or meets an error. `worked`: it came to processing.
-    fn incarnation(&self, status: &mut PartitionStatus, worked: &mut bool) -> Result<Summary> {
+    fn incarnation(&self, status: &mut PartitionStatus, careful: bool, worked: &mut bool) -> Result<Summary> {
         let started = Instant::now();
         let log = (self.connect)().context("no connection to the log")?;
-        let mut worker = PartitionWorker::start(log, self.assignment.job.clone(), self.partition, now())?;
+        let job = Job { careful, ..self.assignment.job.clone() };
+        let mut worker = PartitionWorker::start(log, job, self.partition, now())?;
         tracing::info!(
             pipeline = status.pipeline,
             partition = self.partition,

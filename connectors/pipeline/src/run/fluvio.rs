@@ -4,7 +4,7 @@ use super::cluster::{Assignment, Running};
 use super::share::Share;
 use crate::chain::ChainOptions;
 use crate::exact::Job;
-use crate::model::{Pipeline, Placement};
+use crate::model::{Backpressure, Pipeline, Placement};
 use crate::plan::PlanSpec;
 use crate::summary::Summary;
 use crate::topics;
@@ -14,6 +14,9 @@ use perfstream_log::cluster::{ClusterTopics, Target};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+
+/// Records of a partition that may wait under `backpressure: drop-oldest`.
+const KEEP_WAITING: i64 = 100_000;
 
 /// What the user asked for.
 #[derive(Debug, Clone)]
@@ -109,6 +112,8 @@ fn assignment(log: &mut impl Topics, pipeline: &Pipeline, options: &Options, ses
         checkpoint: Duration::from_micros(pipeline.checkpoint.interval.us().max(0) as u64),
         retain: pipeline.checkpoint.retain,
         recovery: pipeline.recovery,
+        keep_waiting: (pipeline.backpressure == Backpressure::DropOldest).then_some(KEEP_WAITING),
+        careful: false,
         instance: session.to_string(),
     };
     Ok(Assignment { job, partitions: options.share.of(partitions), errors: pipeline.errors })

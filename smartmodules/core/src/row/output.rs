@@ -253,4 +253,3 @@ impl Drop for RowWriter<'_> {
         }
     }
 }
-

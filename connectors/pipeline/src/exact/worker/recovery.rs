@@ -1,6 +1,6 @@
 //! Recovery: from the last advance to where its outputs are all written.
 
-use super::{BATCH_BYTES, PATIENCE, PartitionWorker, TAIL, entries, same_clock};
+use super::{BATCH_BYTES, PATIENCE, PartitionWorker, StageFailed, TAIL, entries, same_clock};
 use crate::exact::control::{Advance, ControlEvent, Entry, Fold, SkipReason, SnapshotRef};
 use crate::exact::outputs::drop_written;
 use crate::model::Recovery;
@@ -16,10 +16,15 @@ impl<T: Topics> PartitionWorker<T> {
         self.written = last.written.clone();
         self.know_ends()?;
         (self.kept, self.inbox) = (last.snapshots.clone(), last.inbox);
-        let replayed = self.restore(&last)?.map(|control| self.replay(control, at)).transpose();
+        let replay_from = self.restore(&last)?;
+        if let Some(from) = replay_from {
+            self.know_quarantined(from, claimed_at)?;
+        }
+        let replayed = replay_from.map(|control| self.replay(control, at)).transpose();
         match replayed {
             Ok(Some(sent)) => self.complete(sent)?,
             Ok(None) => self.give_up(&last, "no snapshot can be used, and the control topic begins later")?,
+            Err(error) if error.is::<StageFailed>() => return Err(error),
             Err(error) => self.give_up(&last, &format!("{error:#}"))?,
         }
         self.last_snapshot = Some(now);
@@ -86,6 +91,17 @@ impl<T: Topics> PartitionWorker<T> {
         self.worker.set_totals(Totals { events_out: states.events_out, written });
         self.fold = Fold::after(loaded.holder().clone());
         self.snapshots.build_on(loaded);
+        Ok(())
+    }
+
+    /// Records that are left out when the advances from control offset `from` on are repeated.
+    fn know_quarantined(&mut self, from: i64, claimed_at: i64) -> Result<()> {
+        let mut fold = self.fold.clone();
+        for (_, entry) in entries(&mut self.log, &self.job.control_topic, self.partition, from..claimed_at)? {
+            if let (true, Entry::Quarantine(found)) = (fold.accept(&entry), entry) {
+                self.quarantined.insert(found.offset, found.detail);
+            }
+        }
         Ok(())
     }
 
