@@ -7,6 +7,7 @@ mod demo;
 mod fuzz;
 mod gen_files;
 mod kill;
+mod kubernetes;
 mod lint;
 mod tally;
 mod test;

@@ -3,6 +3,7 @@
 use crate::build;
 use crate::command::{cargo, pipelines, root};
 use crate::kill;
+use crate::kubernetes;
 use crate::lint::lint;
 use crate::tally::Tally;
 use std::path::Path;
@@ -19,6 +20,7 @@ pub fn run() -> ExitCode {
             cargo_tests(&mut tally);
             shipped_pipelines(&mut tally, &perfstream);
             kills(&mut tally);
+            kubernetes::check(&mut tally);
         }
         Err(error) => tally.fail("build", &format!("{error:#}")),
     }
