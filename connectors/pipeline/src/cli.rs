@@ -9,7 +9,7 @@ use perfstream::model::Pipeline;
 use perfstream::modules::Modules;
 use perfstream::plan::{Plan, PlanSpec};
 use perfstream::run::RunOptions;
-use perfstream::run::share::Share;
+use perfstream::run::share::Instance;
 use perfstream::summary::Summary;
 use perfstream::{check, connector, explain, run, schema, testing, transforms};
 use perfstream_log::cluster::Target;
@@ -219,12 +219,17 @@ struct RunArgs {
     /// the current Fluvio profile
     #[arg(long, value_name = "HOST:PORT", num_args = 0..=1, conflicts_with_all = ["data", "out", "input"])]
     cluster: Option<Option<String>>,
-    /// Which share of the partitions this worker takes: the I-th of N, counted from 0
-    #[arg(long, value_name = "I/N", requires = "cluster", default_value = "0/1")]
-    instance: Share,
-    /// Serve Prometheus metrics at this address, as 127.0.0.1:9464
-    #[arg(long, value_name = "ADDRESS", requires = "cluster")]
+    /// Which share of the partitions this worker takes: the I-th of N, counted from 0; `auto`: all workers
+    /// that run these pipelines share them, however many there are at a time. Without it this process
+    /// starts and drains workers on this machine, as `scaling` in the files says
+    #[arg(long, value_name = "I/N|auto", requires = "cluster")]
+    instance: Option<Instance>,
+    /// Serve Prometheus metrics at this address, as 127.0.0.1:9464; workers that it starts take the ports after
+    #[arg(long, value_name = "ADDRESS", requires = "cluster", overrides_with = "metrics")]
     metrics: Option<SocketAddr>,
+    /// End, as at SIGTERM, when standard input ends: set for the workers that a supervisor starts
+    #[arg(long, hide = true)]
+    stop_with_parent: bool,
     /// End when all input that is there is processed (on a cluster; otherwise that is the default)
     #[arg(long)]
     stop_at_end: bool,
@@ -383,22 +388,24 @@ fn run_as_connector(args: &RunArgs, config: &connector::Config, json: bool) -> R
     if !inputs.contains(&config.topic) {
         bail!("`meta.topic: {}`: no chosen pipeline reads it; they read {}", config.topic, inputs.join(", "));
     }
-    run_on_cluster(args, (config.cluster.as_deref(), config.instance, config.metrics), &pipelines, json)
+    run_on_cluster(args, (config.cluster.as_deref(), Some(config.instance), config.metrics), &pipelines, json)
 }
 
 /// `place`: address of the cluster, share of the partitions, address of the metrics.
 fn run_on_cluster(
     args: &RunArgs,
-    place: (Option<&str>, Share, Option<SocketAddr>),
+    place: (Option<&str>, Option<Instance>, Option<SocketAddr>),
     pipelines: &[Pipeline],
     json: bool,
 ) -> Result<ExitCode> {
-    let (address, share, metrics) = place;
+    let (address, instance, metrics) = place;
     let options = run::fluvio::Options {
         target: address.map_or(Target::Profile, |a| Target::Address(a.to_string())),
-        share,
+        instance,
+        arguments: std::env::args_os().skip(1).collect(),
         metrics,
         stop_at_end: args.stop_at_end,
+        stop_with_parent: args.stop_with_parent,
         chain: args.engine.options(),
     };
     end_of_run(&run::fluvio::run(pipelines, &options)?, json)

@@ -3,6 +3,7 @@
 //! A worker that meets an error is dropped, and a new one recovers from the log; that is the only
 //! repair there is. Being fenced ends the process: somebody else does the work.
 
+use super::load::Meter;
 use super::status::PartitionStatus;
 use crate::exact::{Fenced, Job, PartitionWorker, StageFailed};
 use crate::model::Errors;
@@ -42,6 +43,8 @@ pub struct Running {
     pub stop_at_end: bool,
     /// Name of this process in status records
     pub session: String,
+    /// What the threads do, added up
+    pub meter: Arc<Meter>,
 }
 
 /// Runs workers until stopped; `connect` gives each thread a connection of its own.
@@ -126,6 +129,7 @@ impl<T: Topics, C: Fn() -> Result<T>> Supervised<'_, C> {
             let mut worked = false;
             let error = match self.incarnation(&mut status, careful, &mut worked) {
                 Ok(summary) => {
+                    self.running.meter.set_lag(pipeline, self.partition, None);
                     self.report("stopped", &mut status);
                     return Ok(summary);
                 }
@@ -184,7 +188,8 @@ impl<T: Topics, C: Fn() -> Result<T>> Supervised<'_, C> {
             let progress = worker.step(now(), WAIT)?;
             *worked = true;
             status.next = worker.next();
-            status.note(&progress, now());
+            let latency_ms = status.note(&progress, now());
+            self.running.meter.note(&progress, latency_ms);
             idle = progress.records == 0 && worker.next() >= self.end(&mut worker)?;
             if report_at <= Instant::now() {
                 report_at = Instant::now() + REPORT_EVERY;
@@ -205,6 +210,7 @@ impl<T: Topics, C: Fn() -> Result<T>> Supervised<'_, C> {
 
     fn measure(&self, worker: &mut PartitionWorker<T>, status: &mut PartitionStatus) -> Result<()> {
         status.end = worker.log().extent(&self.assignment.job.plan.input_topic, self.partition)?.end;
+        self.running.meter.set_lag(&status.pipeline, self.partition, Some(status.lag_records() as u64));
         status.snapshot = worker.snapshot_at();
         status.misplaced = worker.misplaced();
         status.summary = Some(worker.summary()?);

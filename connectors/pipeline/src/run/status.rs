@@ -61,12 +61,13 @@ impl PartitionStatus {
         }
     }
 
-    /// Takes note of a step that ended at `now`, microseconds since the epoch.
-    pub fn note(&mut self, progress: &Progress, now: i64) {
+    /// Takes note of a step that ended at `now`, microseconds since the epoch; its latency, milliseconds.
+    pub fn note(&mut self, progress: &Progress, now: i64) -> Option<u64> {
         self.records += progress.records;
-        if let Some(newest) = progress.newest_log_time_ms.filter(|ms| *ms >= 0) {
-            let latency = (now / 1000 - newest).clamp(0, MAX_LATENCY_MS as i64) as u64;
-            self.latency_ms.saturating_record(latency);
+        let newest = progress.newest_log_time_ms.filter(|ms| *ms >= 0);
+        let latency_ms = newest.map(|newest| (now / 1000 - newest).clamp(0, MAX_LATENCY_MS as i64) as u64);
+        if let Some(latency_ms) = latency_ms {
+            self.latency_ms.saturating_record(latency_ms);
         }
         let labels = [("pipeline", self.pipeline.clone()), ("partition", self.partition.to_string())];
         metrics::counter!("perfstream_records_total", &labels).increment(progress.records);
@@ -75,6 +76,7 @@ impl PartitionStatus {
             metrics::counter!("perfstream_written_total", &kind).increment(*n);
         }
         metrics::gauge!("perfstream_position", &labels).set(self.next as f64);
+        latency_ms
     }
 
     /// Records not yet processed.
