@@ -14,6 +14,7 @@ use perfstream::summary::Summary;
 use perfstream::{check, connector, explain, run, schema, testing, transforms};
 use perfstream_log::cluster::Target;
 use perfstream_log::embedded::Log;
+use perfstream_log::spill::SpillOptions;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
@@ -227,6 +228,12 @@ struct RunArgs {
     /// Serve Prometheus metrics at this address, as 127.0.0.1:9464; workers that it starts take the ports after
     #[arg(long, value_name = "ADDRESS", requires = "cluster", overrides_with = "metrics")]
     metrics: Option<SocketAddr>,
+    /// Directory for records that wait (`backpressure: buffer-with-spill`); by default in the user's cache
+    #[arg(long, value_name = "DIR", requires = "cluster")]
+    spill_dir: Option<PathBuf>,
+    /// Disk that the waiting records of a partition may take, MiB; 0: they wait in the topic alone
+    #[arg(long, value_name = "MIB", default_value_t = 256)]
+    spill_limit: u64,
     /// End, as at SIGTERM, when standard input ends: set for the workers that a supervisor starts
     #[arg(long, hide = true)]
     stop_with_parent: bool,
@@ -406,9 +413,23 @@ fn run_on_cluster(
         metrics,
         stop_at_end: args.stop_at_end,
         stop_with_parent: args.stop_with_parent,
+        spill: (args.spill_limit > 0).then(|| SpillOptions {
+            dir: args.spill_dir.clone().unwrap_or_else(spill_dir),
+            limit_bytes: args.spill_limit << 20,
+            lag_records: SPILL_LAG_RECORDS,
+        }),
         chain: args.engine.options(),
     };
     end_of_run(&run::fluvio::run(pipelines, &options)?, json)
+}
+
+/// A worker that lags by less is about to read the records anyway.
+const SPILL_LAG_RECORDS: i64 = 20_000;
+
+fn spill_dir() -> PathBuf {
+    let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|dir| dir.is_absolute());
+    let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
+    cache.unwrap_or_else(std::env::temp_dir).join("perfstream/spill")
 }
 
 /// Prints the summaries; the status says whether the counters add up.

@@ -15,15 +15,25 @@ const PIPELINE: &str = "apiVersion: perfstream/v1\nkind: Pipeline\nmeta: { name:
                         input: { topic: many-in }\ntransforms: [{ uses: perfstream/filter@0.1.0, with: { where: n >= 0 } }]\n\
                         output: { topic: many-out }\n";
 
+fn command(cluster: &TestCluster, file: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_perfstream"));
+    command.arg("run").arg(file).args(["--spill-limit", "0", "--cluster", cluster.address()]);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
 fn worker(cluster: &TestCluster, file: &Path) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_perfstream"))
-        .arg("run")
+    command(cluster, file).args(["--instance", "auto"]).spawn().expect("a worker")
+}
+
+fn deploy(cluster: &TestCluster, file: &Path) {
+    let deployed = Command::new(env!("CARGO_BIN_EXE_perfstream"))
+        .args(["deploy", "--cluster", cluster.address(), "--partitions", &PARTITIONS.to_string()])
         .arg(file)
-        .args(["--instance", "auto", "--cluster", cluster.address()])
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("a worker")
+        .status()
+        .expect("a run");
+    assert!(deployed.success());
 }
 
 fn all(log: &mut impl Topics, topic: &str, partition: u32) -> Vec<Value> {
@@ -68,7 +78,7 @@ fn produce(log: &mut impl Topics, numbers: std::ops::Range<i64>) {
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
-        assert!(started.elapsed() < Duration::from_secs(90), "{what}");
+        assert!(started.elapsed() < Duration::from_secs(120), "{what}");
         std::thread::sleep(Duration::from_millis(200));
     }
 }
@@ -80,13 +90,7 @@ fn workers_share_and_take_over() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("many.yaml");
     std::fs::write(&file, PIPELINE).expect("a file");
-    let deployed = Command::new(env!("CARGO_BIN_EXE_perfstream"))
-        .args(["deploy", "--cluster", cluster.address(), "--partitions", &PARTITIONS.to_string()])
-        .arg(&file)
-        .stdout(Stdio::null())
-        .status()
-        .expect("a run");
-    assert!(deployed.success());
+    deploy(&cluster, &file);
     let mut log = cluster.topics();
     let mut first = worker(&cluster, &file);
     produce(&mut log, 0..100);
@@ -111,5 +115,44 @@ fn workers_share_and_take_over() {
     assert!(second.wait().expect("an end").success());
     let found = outputs(&mut log);
     assert_eq!(found.keys().copied().collect::<Vec<_>>(), (0..300).collect::<Vec<_>>());
+    assert!(found.values().all(|values| values.len() == 1), "copies are identical");
+}
+
+/// Words of living workers with a load, each by its worker.
+fn loaded(log: &mut impl Topics) -> BTreeSet<String> {
+    let words = all(log, "perfstream-members", 0);
+    let gone = |w: &Value| words.iter().any(|v| v["session"] == w["session"] && v["alive"] == false);
+    let loaded = words.iter().filter(|w| w["load"].is_object() && !gone(w));
+    loaded.filter_map(|w| w["session"].as_str().map(str::to_string)).collect()
+}
+
+/// A supervisor starts a worker when the load is high, and drains it when it is low.
+#[test]
+#[ignore = "needs a Fluvio server"]
+fn a_fleet_grows_and_shrinks() {
+    let cluster = TestCluster::start().expect("a Fluvio server");
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("many.yaml");
+    let scaling = "scaling: { type: auto, min: 1, max: 2, metrics: [throughput], targets: { throughput: 20 } }\n";
+    std::fs::write(&file, format!("{PIPELINE}{scaling}")).expect("a file");
+    deploy(&cluster, &file);
+    let mut log = cluster.topics();
+    let mut fleet = command(&cluster, &file).spawn().expect("a supervisor");
+    let mut produced = 0;
+    let mut producing = |log: &mut _| {
+        produce(log, produced..produced + 40);
+        produced += 40;
+    };
+    until("a second worker comes under load", || {
+        producing(&mut log);
+        loaded(&mut log).len() == 2
+    });
+    until("it is drained without", || loaded(&mut log).len() == 1);
+    until("all is processed", || outputs(&mut log).len() as i64 == produced);
+    kill(Pid::from_raw(fleet.id() as i32), Signal::SIGTERM).expect("a signal");
+    assert!(fleet.wait().expect("an end").success());
+    assert!(loaded(&mut log).is_empty(), "every worker has left");
+    let found = outputs(&mut log);
+    assert_eq!(found.keys().copied().collect::<Vec<_>>(), (0..produced).collect::<Vec<_>>());
     assert!(found.values().all(|values| values.len() == 1), "copies are identical");
 }

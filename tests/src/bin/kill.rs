@@ -119,6 +119,7 @@ fn work(place: &str, cluster: bool) -> Result<ExitCode> {
                 metrics: None,
                 stop_at_end: true,
                 stop_with_parent: false,
+                spill: None,
                 chain: chain(),
             },
         )?,

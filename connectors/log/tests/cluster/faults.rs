@@ -5,6 +5,7 @@ use fluvio::consumer::ConsumerConfigExtBuilder;
 use fluvio::{Fluvio, FluvioClusterConfig, Offset, RecordKey};
 use futures_util::StreamExt;
 use perfstream_log::cluster::{AppendError, ClusterTopics, ReaderCounters, ReaderOptions, Writer, WriterOptions};
+use perfstream_log::spill::{SpillOptions, Spilling};
 use perfstream_log::testing::{TestCluster, TopicOptions, Traffic};
 use perfstream_log::{NewRecord, Read, Topics};
 use std::process::Command;
@@ -323,6 +324,51 @@ fn evicted_records_are_a_gap() {
         println!("Fluvio's consumer, started at 3: {:?}", naive.first());
         assert_ne!(naive.first(), Some(&3));
     });
+}
+
+/// The same, read through a spill file: what a worker that lags had waiting is not lost with the topic's.
+#[test]
+#[ignore = "needs a Fluvio server"]
+fn spilled_records_outlive_the_topics() {
+    let cluster = TestCluster::shared().expect("a Fluvio server");
+    let options =
+        TopicOptions { segment_bytes: Some(10_000), partition_bytes: Some(30_000), ..TopicOptions::default() };
+    cluster.create_topic("spilled", 1, options).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let options = SpillOptions { dir: dir.path().into(), limit_bytes: 1 << 20, lag_records: 5 };
+    let mut slow = Spilling::on(cluster.topics(), cluster.topics(), "slow", "spilled", 0, options);
+    let mut topics = cluster.topics();
+    let mut produce = |first: i64| {
+        let records: Vec<_> = (first..first + 5).map(|n| record(numbered(n, 1_000))).collect();
+        topics.append("spilled", 0, &records).unwrap();
+    };
+    produce(0);
+    produce(5);
+    // It reads one record, and has no time for the next.
+    let Read::Records(records) = slow.read("spilled", 0, 0, 1, LONG).unwrap() else { panic!("a gap") };
+    let mut next = records[0].offset + 1;
+    let started = std::time::Instant::now();
+    for first in (10..200).step_by(5) {
+        produce(first);
+        // The SPU evicts at its own pace, and the copy must be ahead of it.
+        while slow.spilled_bytes() < (first as u64 - 10) * 1_000 {
+            assert!(started.elapsed() < LONG, "nothing is copied: {} bytes", slow.spilled_bytes());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+    while slow.extent("spilled", 0).unwrap().start < 100 {
+        assert!(started.elapsed() < 4 * LONG, "the SPU does not evict");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    while next < 200 {
+        let Read::Records(records) = slow.read("spilled", 0, next, 8_000, LONG).unwrap() else {
+            panic!("{next} is lost")
+        };
+        for found in records {
+            assert_eq!((found.offset, number(&found.value)), (next, next));
+            next += 1;
+        }
+    }
 }
 
 /// H10 of the hazards: after a reconnect Fluvio's consumer of several partitions starts all of them

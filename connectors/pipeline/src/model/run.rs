@@ -49,7 +49,7 @@ pub enum Errors {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Backpressure {
-    /// They wait on disk, in the input topic
+    /// They wait in the input topic, and a bounded copy of them on the worker's disk, in case the topic evicts them
     #[default]
     BufferWithSpill,
     /// Of more than 100,000 that wait in a partition the oldest are skipped; a `gap` record says which

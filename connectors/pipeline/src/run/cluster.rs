@@ -10,6 +10,7 @@ use crate::model::Errors;
 use crate::summary::Summary;
 use crate::topics;
 use anyhow::{Context, Result, anyhow};
+use perfstream_log::spill::{SpillOptions, Spilling};
 use perfstream_log::{NewRecord, Topics};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -32,6 +33,8 @@ pub struct Assignment {
     pub partitions: Vec<u32>,
     /// What an error leads to
     pub errors: Errors,
+    /// Where records that wait are copied to; None: they wait in the topic alone
+    pub spill: Option<SpillOptions>,
 }
 
 /// How workers run.
@@ -50,7 +53,7 @@ pub struct Running {
 /// Runs workers until stopped; `connect` gives each thread a connection of its own.
 pub fn run<T, C>(assignments: &[Assignment], running: &Running, connect: C) -> Result<Vec<Summary>>
 where
-    T: Topics + 'static,
+    T: Topics + Send + 'static,
     C: Fn() -> Result<T> + Send + Sync,
 {
     let (send, reports) = channel();
@@ -119,7 +122,7 @@ struct Supervised<'r, C> {
     send: Sender<serde_json::Value>,
 }
 
-impl<T: Topics, C: Fn() -> Result<T>> Supervised<'_, C> {
+impl<T: Topics + Send + 'static, C: Fn() -> Result<T>> Supervised<'_, C> {
     fn run(&self) -> Result<Summary> {
         let pipeline = &self.assignment.job.plan.chain.pipeline;
         let mut status = PartitionStatus::new(pipeline, self.partition);
@@ -169,7 +172,7 @@ impl<T: Topics, C: Fn() -> Result<T>> Supervised<'_, C> {
     /// Until it is stopped or meets an error. `worked`: it came to processing.
     fn incarnation(&self, status: &mut PartitionStatus, careful: bool, worked: &mut bool) -> Result<Summary> {
         let started = Instant::now();
-        let log = (self.connect)().context("no connection to the log")?;
+        let log = self.log().context("no connection to the log")?;
         let job = Job { careful, ..self.assignment.job.clone() };
         let mut worker = PartitionWorker::start(log, job, self.partition, now())?;
         tracing::info!(
@@ -190,6 +193,9 @@ impl<T: Topics, C: Fn() -> Result<T>> Supervised<'_, C> {
             status.next = worker.next();
             let latency_ms = status.note(&progress, now());
             self.running.meter.note(&progress, latency_ms);
+            if let (true, Some(covered)) = (progress.snapshot, worker.snapshot_at()) {
+                worker.log().release(covered);
+            }
             idle = progress.records == 0 && worker.next() >= self.end(&mut worker)?;
             if report_at <= Instant::now() {
                 report_at = Instant::now() + REPORT_EVERY;
@@ -201,18 +207,32 @@ impl<T: Topics, C: Fn() -> Result<T>> Supervised<'_, C> {
         worker.finish()
     }
 
-    fn end(&self, worker: &mut PartitionWorker<T>) -> Result<i64> {
+    /// The log, read through a file where records are to be spilled.
+    fn log(&self) -> Result<Spilling<T>> {
+        let log = (self.connect)()?;
+        let plan = &self.assignment.job.plan;
+        Ok(match self.assignment.spill.clone() {
+            Some(options) => {
+                let (ahead, owner) = ((self.connect)()?, &plan.chain.pipeline);
+                Spilling::on(log, ahead, owner, &plan.input_topic, self.partition, options)
+            }
+            None => Spilling::off(log),
+        })
+    }
+
+    fn end(&self, worker: &mut PartitionWorker<Spilling<T>>) -> Result<i64> {
         match self.running.stop_at_end {
             true => Ok(worker.log().extent(&self.assignment.job.plan.input_topic, self.partition)?.end),
             false => Ok(i64::MAX),
         }
     }
 
-    fn measure(&self, worker: &mut PartitionWorker<T>, status: &mut PartitionStatus) -> Result<()> {
+    fn measure(&self, worker: &mut PartitionWorker<Spilling<T>>, status: &mut PartitionStatus) -> Result<()> {
         status.end = worker.log().extent(&self.assignment.job.plan.input_topic, self.partition)?.end;
         self.running.meter.set_lag(&status.pipeline, self.partition, Some(status.lag_records() as u64));
         status.snapshot = worker.snapshot_at();
         status.misplaced = worker.misplaced();
+        status.spilled_bytes = worker.log().spilled_bytes();
         status.summary = Some(worker.summary()?);
         if status.misplaced > 0 {
             tracing::warn!(

@@ -15,6 +15,7 @@ use crate::topics;
 use anyhow::{Context, Result, anyhow, bail};
 use perfstream_log::Topics;
 use perfstream_log::cluster::{ClusterTopics, Target};
+use perfstream_log::spill::SpillOptions;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -40,6 +41,8 @@ pub struct Options {
     pub stop_at_end: bool,
     /// End, as at a signal, when standard input ends: who started this worker is gone
     pub stop_with_parent: bool,
+    /// Where records that wait are copied to, with `backpressure: buffer-with-spill`
+    pub spill: Option<SpillOptions>,
     /// How the stages run
     pub chain: ChainOptions,
 }
@@ -287,7 +290,8 @@ fn assignment(
         careful: false,
         instance: session.to_string(),
     };
-    Ok(Assignment { job, partitions: share.of(partitions), errors: pipeline.errors })
+    let spill = options.spill.clone().filter(|_| pipeline.backpressure == Backpressure::BufferWithSpill);
+    Ok(Assignment { job, partitions: share.of(partitions), errors: pipeline.errors, spill })
 }
 
 /// Hash of all that outputs depend on: the plan and the modules' bytes.

@@ -30,6 +30,8 @@ pub struct PartitionStatus {
     pub snapshot: Option<i64>,
     /// Records that belong in another partition by their key
     pub misplaced: u64,
+    /// Bytes of records that wait on this machine's disk
+    pub spilled_bytes: u64,
     /// Times that it came back after an error
     pub recoveries: u64,
     /// Numbers of all incarnations
@@ -53,6 +55,7 @@ impl PartitionStatus {
             end: 0,
             snapshot: None,
             misplaced: 0,
+            spilled_bytes: 0,
             recoveries: 0,
             summary: None,
             latency_ms: latencies(),
@@ -88,6 +91,7 @@ impl PartitionStatus {
     pub fn report(&mut self, session: &str, now_us: i64) -> Value {
         let labels = [("pipeline", self.pipeline.clone()), ("partition", self.partition.to_string())];
         metrics::gauge!("perfstream_lag_records", &labels).set(self.lag_records() as f64);
+        metrics::gauge!("perfstream_spilled_bytes", &labels).set(self.spilled_bytes as f64);
         metrics::gauge!("perfstream_latency_p99_ms", &labels).set(self.latency_ms.value_at_quantile(0.99) as f64);
         let seconds = self.since.elapsed().as_secs_f64().max(1e-3);
         let throughput = self.records as f64 / seconds;
@@ -115,6 +119,7 @@ impl PartitionStatus {
             "offsets": { "next": self.next, "end": self.end, "snapshot": self.snapshot },
             "lag_records": self.lag_records(),
             "misplaced": self.misplaced,
+            "spilled_bytes": self.spilled_bytes,
             "recoveries": self.recoveries,
             "run": self.summary.as_ref().map(Summary::json),
         });
