@@ -80,9 +80,13 @@ enum Command {
         #[command(flatten)]
         files: Files,
     },
-    /// Prints the JSON Schema of pipeline files, for editors
+    /// Prints the JSON Schema of pipeline files, for editors, or of status records
     #[command(after_help = "Example:\n  perfstream schema > pipelines/schema.json")]
-    Schema,
+    Schema {
+        /// Of what
+        #[arg(long, value_enum, default_value_t = SchemaOf::Pipeline)]
+        of: SchemaOf,
+    },
     /// Runs pipelines over a file, standard input or the embedded log
     #[command(after_help = "\
 Examples:
@@ -126,6 +130,8 @@ It shows every step first and can be repeated: what is there as it should be is 
     /// Shows how the workers on a cluster do: lag, offsets, counters, snapshots, dead letters
     #[command(after_help = "Example:\n  perfstream status --cluster localhost:9003")]
     Status(cluster::StatusArgs),
+    /// Shows the analysis sessions on a cluster: what they run and their numbers
+    Sessions(cluster::SessionsArgs),
     /// Prints the stateless front of a pipeline as Fluvio's own transforms file
     #[command(after_help = "\
 Examples:
@@ -188,6 +194,15 @@ impl Engine {
             ..ChainOptions::default()
         }
     }
+}
+
+/// What a schema is of.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SchemaOf {
+    /// Pipeline files
+    Pipeline,
+    /// Records of the topic perfstream-status
+    Status,
 }
 
 #[derive(ClapArgs)]
@@ -260,8 +275,12 @@ pub fn run(args: Args) -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Command::Schema => {
-            print(&format!("{}\n", serde_json::to_string_pretty(&schema::schema())?))?;
+        Command::Schema { of } => {
+            let schema = match of {
+                SchemaOf::Pipeline => schema::schema(),
+                SchemaOf::Status => run::records::schema(),
+            };
+            print(&format!("{}\n", serde_json::to_string_pretty(&schema)?))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Run(args) => run_pipelines(&args, json),
@@ -281,6 +300,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Command::Deploy(args) => cluster::deploy(&args),
         Command::Undeploy(args) => cluster::undeploy(&args),
         Command::Status(args) => cluster::status(&args),
+        Command::Sessions(args) => cluster::sessions(&args),
         Command::Generate(args) => {
             args.run()?;
             Ok(ExitCode::SUCCESS)

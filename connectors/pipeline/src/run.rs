@@ -7,6 +7,7 @@ pub mod fluvio;
 mod live;
 pub mod load;
 mod members;
+pub mod records;
 pub mod scale;
 pub mod share;
 pub mod status;

@@ -4,6 +4,7 @@ use super::cluster::{Assignment, Running};
 use super::fleet::Fleet;
 use super::load::{Gauge, Load, Meter};
 use super::members::{BEAT_EVERY, Members};
+use super::records::{Session, SessionRecord};
 use super::scale::Policy;
 use super::share::{Instance, Share};
 use crate::chain::ChainOptions;
@@ -67,7 +68,8 @@ pub fn run(pipelines: &[Pipeline], options: &Options) -> Result<Vec<Summary>> {
         );
     }
     let stop = stopped(&runtime, options.stop_with_parent);
-    let mut process = Process { pipelines, options, session, connect: &connect, log, stop };
+    let mut process =
+        Process { pipelines, options, session, connect: &connect, log, stop, started: super::cluster::now() };
     match options.instance {
         Some(Instance::Fixed(share)) => process.fixed(share),
         Some(Instance::Auto) => process.shared(),
@@ -110,6 +112,8 @@ struct Process<'r, C> {
     log: ClusterTopics,
     /// A signal came
     stop: Arc<AtomicBool>,
+    /// Microseconds since the epoch
+    started: i64,
 }
 
 impl<C: Fn() -> Result<ClusterTopics> + Send + Sync> Process<'_, C> {
@@ -118,9 +122,44 @@ impl<C: Fn() -> Result<ClusterTopics> + Send + Sync> Process<'_, C> {
         self.pipelines.iter().map(|p| assignment(&mut self.log, p, options, session, share)).collect()
     }
 
-    fn running(&self, stop: Arc<AtomicBool>) -> Running {
-        let session = self.session.clone();
-        Running { stop, stop_at_end: self.options.stop_at_end, session, meter: Arc::new(Meter::default()) }
+    fn running(&self, assignments: &[Assignment], stop: Arc<AtomicBool>) -> Running {
+        let (session, told) = (self.session.clone(), Session::new(self.record(assignments)));
+        Running { stop, stop_at_end: self.options.stop_at_end, session, told, meter: Arc::new(Meter::default()) }
+    }
+
+    /// The session as it starts.
+    fn record(&self, assignments: &[Assignment]) -> SessionRecord {
+        let mut record = SessionRecord {
+            id: self.session.clone(),
+            start_time: perfstream_core::time::format(self.started),
+            ..SessionRecord::default()
+        };
+        for job in assignments.iter().map(|a| &a.job) {
+            let (plan, name) = (&job.plan, &job.plan.chain.pipeline);
+            record.config.insert(name.clone(), job.config.clone());
+            record.analyzers.push(name.clone());
+            for stage in &plan.chain.stages {
+                let place = format!("{name}.{}", stage.name);
+                if stage.stage == "detect" {
+                    record.detectors.push(place.clone());
+                }
+                record.processors.push(place);
+            }
+            record.streams.push(plan.input_topic.clone());
+            record.streams.push(plan.output_topic.clone());
+            record.streams.extend(plan.routes.values().cloned());
+        }
+        record.streams.sort();
+        record.streams.dedup();
+        let (analyzers, detectors) = (record.analyzers.len(), record.detectors.len());
+        tracing::info!(
+            session = record.id,
+            analyzers,
+            detectors,
+            streams = record.streams.len(),
+            "analysis session started"
+        );
+        record
     }
 
     /// Workers of other pipelines share nothing with this one.
@@ -131,7 +170,7 @@ impl<C: Fn() -> Result<ClusterTopics> + Send + Sync> Process<'_, C> {
 
     fn fixed(&mut self, share: Share) -> Result<Vec<Summary>> {
         let assignments = self.assignments(share)?;
-        super::cluster::run(&assignments, &self.running(self.stop.clone()), self.connect)
+        super::cluster::run(&assignments, &self.running(&assignments, self.stop.clone()), self.connect)
     }
 
     /// The workers that `scaling` asks for, if that may be more than one.
@@ -164,7 +203,7 @@ impl<C: Fn() -> Result<ClusterTopics> + Send + Sync> Process<'_, C> {
             let share = settled(&mut members, &self.stop)?;
             tracing::info!(%share, "takes its share of the partitions");
             let assignments = self.assignments(share)?;
-            let running = self.running(Arc::new(AtomicBool::new(false)));
+            let running = self.running(&assignments, Arc::new(AtomicBool::new(false)));
             let done = AtomicBool::new(false);
             let (result, watched) = std::thread::scope(|scope| {
                 let watch = Watch { members: &mut members, gauge: &mut gauge, running: &running, share };

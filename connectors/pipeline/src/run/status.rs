@@ -1,11 +1,11 @@
-//! How a worker does: records for the status topic, and the metrics endpoint.
+//! How a partition's worker does: what its status records are made of, and its metrics.
 
+use super::records::{Latency, Offsets, PartitionRecord, State, Statistics, StatusKind};
 use crate::exact::Progress;
 use crate::summary::Summary;
 use hdrhistogram::Histogram;
 use perfstream_core::Kind;
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use serde_json::Value;
 use std::time::Instant;
 
 /// Latencies are kept up to this, milliseconds.
@@ -18,8 +18,8 @@ pub struct PartitionStatus {
     pub pipeline: String,
     /// Partition of the input
     pub partition: u32,
-    /// `starting`, `running`, `recovering`, `stopped`, `fenced` or `failed`
-    pub state: &'static str,
+    /// How it does
+    pub state: State,
     /// What went wrong last
     pub last_error: Option<String>,
     /// Next input offset
@@ -40,6 +40,8 @@ pub struct PartitionStatus {
     pub latency_ms: Histogram<u64>,
     /// Input records since the last report
     pub records: u64,
+    /// Alerts, insights and forecasts since the last report, the newest of them
+    pub recent: Vec<(Kind, Value)>,
     since: Instant,
 }
 
@@ -49,7 +51,7 @@ impl PartitionStatus {
         PartitionStatus {
             pipeline: pipeline.into(),
             partition,
-            state: "starting",
+            state: State::Starting,
             last_error: None,
             next: 0,
             end: 0,
@@ -60,6 +62,7 @@ impl PartitionStatus {
             summary: None,
             latency_ms: latencies(),
             records: 0,
+            recent: Vec::new(),
             since: Instant::now(),
         }
     }
@@ -67,6 +70,7 @@ impl PartitionStatus {
     /// Takes note of a step that ended at `now`, microseconds since the epoch; its latency, milliseconds.
     pub fn note(&mut self, progress: &Progress, now: i64) -> Option<u64> {
         self.records += progress.records;
+        self.recent.extend(progress.recent.iter().cloned());
         let newest = progress.newest_log_time_ms.filter(|ms| *ms >= 0);
         let latency_ms = newest.map(|newest| (now / 1000 - newest).clamp(0, MAX_LATENCY_MS as i64) as u64);
         if let Some(latency_ms) = latency_ms {
@@ -88,44 +92,38 @@ impl PartitionStatus {
     }
 
     /// The status record of worker `session`; begins a new interval.
-    pub fn report(&mut self, session: &str, now_us: i64) -> Value {
+    pub fn report(&mut self, session: &str, now_us: i64) -> PartitionRecord {
         let labels = [("pipeline", self.pipeline.clone()), ("partition", self.partition.to_string())];
         metrics::gauge!("perfstream_lag_records", &labels).set(self.lag_records() as f64);
         metrics::gauge!("perfstream_spilled_bytes", &labels).set(self.spilled_bytes as f64);
         metrics::gauge!("perfstream_latency_p99_ms", &labels).set(self.latency_ms.value_at_quantile(0.99) as f64);
-        let seconds = self.since.elapsed().as_secs_f64().max(1e-3);
-        let throughput = self.records as f64 / seconds;
-        let none = BTreeMap::new();
-        let written = self.summary.as_ref().map_or(&none, |s| &s.written);
-        let count = |kind: Kind| written.get(&kind).copied().unwrap_or(0);
         let quantile = |q| self.latency_ms.value_at_quantile(q);
-        let processed = self.summary.as_ref().map_or(0, |s| s.balance.input);
-        let status = json!({
-            "kind": "statistics",
-            "timestamp": perfstream_core::time::format(now_us),
-            "session": session,
-            "pipeline": self.pipeline,
-            "partition": self.partition,
-            "status": self.state,
-            "last_error": self.last_error,
-            "statistics": {
-                "eventsProcessed": processed,
-                "anomaliesDetected": count(Kind::Anomaly),
-                "alertsTriggered": count(Kind::Alert),
-                "predictionsGenerated": count(Kind::Forecast),
-                "latency": { "p50_ms": quantile(0.5), "p95_ms": quantile(0.95), "p99_ms": quantile(0.99), "max_ms": self.latency_ms.max() },
-                "throughput": throughput,
-            },
-            "offsets": { "next": self.next, "end": self.end, "snapshot": self.snapshot },
-            "lag_records": self.lag_records(),
-            "misplaced": self.misplaced,
-            "spilled_bytes": self.spilled_bytes,
-            "recoveries": self.recoveries,
-            "run": self.summary.as_ref().map(Summary::json),
-        });
+        let latency = Latency {
+            p50_ms: quantile(0.5),
+            p95_ms: quantile(0.95),
+            p99_ms: quantile(0.99),
+            max_ms: self.latency_ms.max(),
+        };
+        let throughput = self.records as f64 / self.since.elapsed().as_secs_f64().max(1e-3);
+        let record = PartitionRecord {
+            kind: StatusKind::Statistics,
+            timestamp: perfstream_core::time::format(now_us),
+            session: session.into(),
+            pipeline: self.pipeline.clone(),
+            partition: self.partition,
+            status: self.state,
+            last_error: self.last_error.clone(),
+            statistics: Statistics::new(self.summary.as_ref(), latency, throughput),
+            offsets: Offsets { next: self.next, end: self.end, snapshot: self.snapshot },
+            lag_records: self.lag_records(),
+            misplaced: self.misplaced,
+            spilled_bytes: self.spilled_bytes,
+            recoveries: self.recoveries,
+            run: self.summary.as_ref().map_or(Value::Null, Summary::json),
+        };
         self.latency_ms.reset();
         (self.records, self.since) = (0, Instant::now());
-        status
+        record
     }
 }
 
