@@ -483,7 +483,8 @@ fn entries(log: &mut impl Topics, topic: &str, partition: u32, range: Range<i64>
     Ok(found)
 }
 
-fn partitions_of(log: &mut impl Topics, topic: &str) -> Result<u32> {
+/// Number of partitions of a topic that must be there.
+pub(crate) fn partitions_of(log: &mut impl Topics, topic: &str) -> Result<u32> {
     log.partitions(topic)?
         .with_context(|| format!("there is no topic `{topic}` on the cluster; `perfstream deploy` creates it"))
 }

@@ -8,6 +8,7 @@
 use super::load::Load;
 use super::members::Members;
 use super::scale::{Decision, Policy, Scaler, fleet_load};
+use crate::exact::worker::partitions_of;
 use crate::topics;
 use anyhow::{Context, Result, bail};
 use perfstream_log::Topics;
@@ -187,11 +188,9 @@ impl Supervisor<'_> {
 pub(super) fn partitions(log: &mut impl Topics, inputs: &[String]) -> Result<u32> {
     let mut most = 0;
     for topic in inputs {
-        let found = log.partitions(topic)?;
-        most = most.max(found.with_context(|| format!("there is no topic `{topic}`; `perfstream deploy` creates it"))?);
+        most = most.max(partitions_of(log, topic)?);
     }
-    log.partitions(topics::MEMBERS)?
-        .with_context(|| format!("there is no topic `{}`; `perfstream deploy` creates it", topics::MEMBERS))?;
+    partitions_of(log, topics::MEMBERS)?;
     Ok(most)
 }
 

@@ -7,8 +7,9 @@
 
 use super::load::Load;
 use super::share::Share;
+use crate::exact::worker::partitions_of;
 use crate::topics;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use perfstream_log::{NewRecord, Read, Topics};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -50,8 +51,7 @@ impl<T: Topics> Members<T> {
     /// Among the workers that run the pipelines `group`; who never beats only looks on. `now_ms`: the
     /// clock, milliseconds since the epoch.
     pub(super) fn join(mut log: T, session: &str, group: &str, now_ms: i64) -> Result<Members<T>> {
-        let missing = || format!("there is no topic `{}`; `perfstream deploy` creates it", topics::MEMBERS);
-        log.partitions(topics::MEMBERS)?.with_context(missing)?;
+        partitions_of(&mut log, topics::MEMBERS)?;
         let extent = log.extent(topics::MEMBERS, 0)?;
         let next = (extent.end - TAIL).max(extent.start);
         let mut members = Members { log, session: session.into(), group: group.into(), next, heard: BTreeMap::new() };
