@@ -1,15 +1,17 @@
 //! Shipped pipelines on a real cluster: the outputs are those of an embedded run that is fed the
-//! cluster's own input and control entries.
+//! cluster's own input and control entries, whether the worker runs the whole chain or the SPU its front.
 
+use perfstream::chain::front::{front_len, spu_chain};
 use perfstream::exact::{Job, PartitionWorker, audit};
-use perfstream::model::Recovery;
+use perfstream::model::{Pipeline, Recovery};
 use perfstream::plan::{Plan, PlanSpec};
 use perfstream::run::cluster::now;
-use perfstream::{check, topics};
+use perfstream::{check, docs, registry, topics};
 use perfstream_log::cluster::ClusterTopics;
 use perfstream_log::testing::{TestCluster, TopicOptions};
-use perfstream_log::{LogRecord, NewRecord, Read, Topics};
-use perfstream_tests::{root, wasm};
+use perfstream_log::{LogRecord, NewRecord, Read, SpuRead, Topics};
+use perfstream_tests::{module, root, wasm};
+use std::sync::Arc;
 use std::time::Duration;
 
 const PARTITIONS: u32 = 2;
@@ -44,12 +46,54 @@ fn forge(log: &mut ClusterTopics, control: &str, input: &str, partition: u32) {
 #[test]
 #[ignore = "needs a Fluvio server"]
 fn every_shipped_pipeline_gives_the_same_records_on_a_cluster() {
+    conformance(false);
+}
+
+#[test]
+#[ignore = "needs a Fluvio server"]
+fn every_front_gives_the_same_records_in_the_spu() {
+    conformance(true);
+}
+
+/// The shipped pipelines; without `dedupe`, which keeps state, where the SPU is to run their fronts.
+fn pipelines(prefilter: bool) -> Vec<Pipeline> {
+    let report = check::check_files(&[root().join("pipelines/web-vitals.yaml")]);
+    let mut pipelines = report.into_pipelines();
+    if prefilter {
+        pipelines.iter_mut().for_each(|p| p.input.dedupe = None);
+        pipelines.retain(|p| front_len(&PlanSpec::new(p).expect("a plan").chain).expect("a front") > 0);
+    }
+    assert!(pipelines.len() > 5);
+    pipelines
+}
+
+/// Waits until the SPU runs the front of a plan: it hears of a module some time after its upload.
+fn spu_runs(log: &mut ClusterTopics, plan: &PlanSpec, partition: u32) {
+    let chain = Arc::new(spu_chain(&plan.chain, &wasm()).expect("a front"));
+    let from = log.extent(&plan.input_topic, partition).expect("an answer").start;
+    for _ in 0..600 {
+        let wait = Duration::from_millis(500);
+        let read = log.read_spu(&plan.input_topic, partition, from, &chain, 1 << 20, wait).expect("an answer");
+        match read {
+            SpuRead::Outputs(outputs) if !outputs.is_empty() => return,
+            SpuRead::Outputs(_) => {}
+            SpuRead::Refused(_) => std::thread::sleep(Duration::from_millis(100)),
+            SpuRead::Gap(range) => panic!("{range:?} are gone"),
+        }
+    }
+    panic!("the SPU does not run the front");
+}
+
+fn conformance(prefilter: bool) {
     let cluster = TestCluster::start().expect("a Fluvio server");
     let mut log = cluster.topics();
-    let report = check::check_files(&[root().join("pipelines/web-vitals.yaml")]);
-    let pipelines = report.into_pipelines();
-    assert!(!pipelines.is_empty());
-    for pipeline in pipelines {
+    if prefilter {
+        for stage in ["filter", "enrich", "classify"] {
+            let package = docs::smart_module_toml(registry::find(stage).expect("a stage"));
+            cluster.block_on(cluster.cluster().upload_module(&package, &module(stage))).expect("an upload");
+        }
+    }
+    for pipeline in pipelines(prefilter) {
         let name = pipeline.meta.name.to_string();
         let plan = PlanSpec::new(&pipeline).expect("a plan");
         let outputs = Plan::of(&plan).expect("a plan").router.topics().to_vec();
@@ -82,21 +126,29 @@ fn every_shipped_pipeline_gives_the_same_records_on_a_cluster() {
                 retain: 3,
                 recovery: Recovery::Latest,
                 keep_waiting: None,
+                prefilter,
                 careful: false,
                 instance: format!("{name}-{partition}"),
             };
+            if prefilter {
+                spu_runs(&mut log, &plan, partition);
+            }
             let end = log.extent(&plan.input_topic, partition).expect("an answer").end;
+            let mut prefiltered = 0;
             let connection = cluster.topics();
             let mut worker = PartitionWorker::start(connection, job, partition, now()).expect("a start");
             while worker.next() < end {
-                worker.step(now(), Duration::from_millis(100)).expect("a step");
+                prefiltered += worker.step(now(), Duration::from_millis(100)).expect("a step").prefiltered;
             }
+            assert_eq!(prefiltered > 0, prefilter, "{name}: the SPU was asked in vain");
+            assert!(prefiltered as i64 <= end);
             // The clock goes on by hours: what is open closes by ticks.
             for hour in 1..4 {
                 worker.step(now() + hour * 3_600_000_000, Duration::ZERO).expect("a step");
             }
             let summary = worker.finish().expect("an end");
             assert!(summary.balance.holds(), "{name}: {:?}", summary.balance);
+            assert_eq!(summary.balance.input as i64, end, "{name}");
             expected
                 .extend(audit::expected(&mut log, &plan.input_topic, &control, partition, &wasm()).expect("an audit"));
         }

@@ -17,6 +17,7 @@ Examples:
   cargo xtask kill --rounds 100 --cluster            workers on a cluster of its own (needs fluvio-run)
   cargo xtask kill --rounds 50 --cluster --spu       the cluster's SPU
   cargo xtask kill --rounds 20 --cluster --pause     workers are paused beside their successors
+  cargo xtask kill --rounds 50 --cluster --placement spu-prefilter
   cargo xtask kill --cluster --without id_scan       proves the harness: it must see what is missing")]
 pub struct Args {
     /// Kills
@@ -31,6 +32,9 @@ pub struct Args {
     /// Pause workers beside their successors instead of killing them
     #[arg(long, requires = "cluster")]
     pub pause: bool,
+    /// Where the stateless front of the chain runs: `worker` or `spu-prefilter`
+    #[arg(long, default_value = "worker")]
+    pub placement: String,
     /// Seed of all that is random
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -56,6 +60,7 @@ pub fn harness(args: &Args) -> Result<Command> {
     let mut command = Command::new(target().join("release/kill"));
     command.env("PERFSTREAM_MODULES", build::modules_dir());
     command.arg("--rounds").arg(args.rounds.to_string()).arg("--seed").arg(args.seed.to_string());
+    command.arg("--placement").arg(&args.placement);
     for (on, flag) in [(args.cluster, "--cluster"), (args.spu, "--spu"), (args.pause, "--pause")] {
         command.args(on.then_some(flag));
     }
@@ -68,7 +73,7 @@ pub fn harness(args: &Args) -> Result<Command> {
 impl Args {
     /// Rounds of the embedded run, or on a cluster.
     pub fn rounds(rounds: u32, cluster: bool) -> Args {
-        Args { rounds, cluster, spu: false, pause: false, seed: 1, without: None }
+        Args { rounds, cluster, spu: false, pause: false, placement: "worker".into(), seed: 1, without: None }
     }
 }
 

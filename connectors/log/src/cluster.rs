@@ -9,7 +9,7 @@ mod writer;
 
 pub use admin::{FoundModule, FoundTopic, TopicKeep, hash as module_hash};
 pub use fluvio::Isolation;
-pub use reader::{Reader, ReaderCounters, ReaderOptions};
+pub use reader::{Reader, ReaderCounters, ReaderOptions, SpuReader};
 pub use topics::ClusterTopics;
 pub use writer::{AppendError, Writer, WriterOptions};
 

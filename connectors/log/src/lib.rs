@@ -9,11 +9,13 @@ pub mod cluster;
 pub mod embedded;
 mod partition;
 pub mod spill;
+mod spu;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod topics;
 
 pub use partition::partition_of_key;
+pub use spu::{SpuChain, SpuModule, SpuOutput, SpuRead};
 pub use topics::{Read, Topics};
 
 /// A record of a log.

@@ -7,7 +7,7 @@
 //! worker ran may still be there. Beyond the bound records wait in the topic alone, as with `block`.
 
 use crate::embedded::checksum;
-use crate::{LogRecord, NewRecord, Read, Topics};
+use crate::{LogRecord, NewRecord, Read, SpuChain, SpuRead, Topics};
 use anyhow::{Context, Result, ensure};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::ops::Range;
@@ -329,6 +329,22 @@ impl<T: Topics> Topics for Spilling<T> {
             }
         }
         self.log.read(topic, partition, from, max_bytes, wait)
+    }
+
+    /// Past the file, which holds records and not what modules make of them.
+    fn read_spu(
+        &mut self,
+        topic: &str,
+        partition: u32,
+        from: i64,
+        chain: &Arc<SpuChain>,
+        max_bytes: usize,
+        wait: Duration,
+    ) -> Result<SpuRead> {
+        if let Some(shared) = self.shared.as_ref().filter(|_| topic == self.topic && partition == self.partition) {
+            shared.position.store(from, Ordering::SeqCst);
+        }
+        self.log.read_spu(topic, partition, from, chain, max_bytes, wait)
     }
 
     fn append(&mut self, topic: &str, partition: u32, records: &[NewRecord]) -> Result<Range<i64>> {

@@ -1,8 +1,9 @@
 //! What a worker needs of a log with topics.
 
-use crate::{LogRecord, NewRecord};
+use crate::{LogRecord, NewRecord, SpuChain, SpuRead};
 use anyhow::Result;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A log of topics with partitions; calls block. A worker thread has one of its own.
@@ -19,6 +20,20 @@ pub trait Topics {
     /// Records from offset `from` on, in order and without a hole, about `max_bytes` of them or one;
     /// waits up to `wait` for the first, and then gives none.
     fn read(&mut self, topic: &str, partition: u32, from: i64, max_bytes: usize, wait: Duration) -> Result<Read>;
+
+    /// As [`read`](Topics::read), but what the SPU's modules make of the records. A log without SPUs
+    /// refuses.
+    fn read_spu(
+        &mut self,
+        _topic: &str,
+        _partition: u32,
+        _from: i64,
+        _chain: &Arc<SpuChain>,
+        _max_bytes: usize,
+        _wait: Duration,
+    ) -> Result<SpuRead> {
+        Ok(SpuRead::Refused("this log has no SPU".into()))
+    }
 
     /// Appends records and waits until the log has them: the offset of the first, to the one behind
     /// the last. Records of other writers may stand between them.

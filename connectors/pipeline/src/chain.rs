@@ -3,6 +3,8 @@
 //! `process` is synchronous: when it returns, every stage stands at the same offset, so that is
 //! where snapshots are taken.
 
+pub mod front;
+
 use crate::host::engine::EngineHost;
 use crate::host::native::native;
 use crate::host::wasmtime::WasmtimeHost;
@@ -40,6 +42,19 @@ pub struct StageSpec {
     pub stage: String,
     /// JSON of the `with:` block
     pub config: String,
+}
+
+impl ChainSpec {
+    /// The parameters of stage `n`, which runs at `context`: its name and that of the pipeline are set here.
+    pub(crate) fn params(&self, n: usize, context: Context, output: OutputForm) -> Vec<(String, String)> {
+        let stage = &self.stages[n];
+        let context = Context { pipeline: self.pipeline.clone(), stage: stage.name.clone(), ..context };
+        let decode = match n {
+            0 => DecodeConfig { events_only: true, ..self.decode.clone() },
+            _ => self.decode.between_stages(),
+        };
+        to_params(&stage.config, &Runtime { context, decode, output })
+    }
 }
 
 /// Where stages run.
@@ -84,6 +99,12 @@ impl Default for ChainOptions {
     }
 }
 
+impl ChainOptions {
+    fn context(&self) -> Context {
+        Context { partition: self.partition, max_state_bytes: self.max_state_bytes, ..Context::default() }
+    }
+}
+
 /// A running chain for one partition.
 pub struct Chain {
     stages: Vec<Hosted>,
@@ -104,19 +125,8 @@ impl Chain {
         let engine = SmartEngine::new();
         let mut stages = Vec::new();
         for (n, stage) in spec.stages.iter().enumerate() {
-            let context = Context {
-                pipeline: spec.pipeline.clone(),
-                stage: stage.name.clone(),
-                partition: options.partition,
-                max_state_bytes: options.max_state_bytes,
-                ..Context::default()
-            };
-            let decode = match n {
-                0 => DecodeConfig { events_only: true, ..spec.decode.clone() },
-                _ => spec.decode.between_stages(),
-            };
             let output = if options.packed { OutputForm::Packed } else { OutputForm::Json };
-            let params = to_params(&stage.config, &Runtime { context, decode, output });
+            let params = spec.params(n, options.context(), output);
             let host = match options.placement {
                 Placement::Native => native(&stage.stage, &params)?,
                 Placement::Wasm => {

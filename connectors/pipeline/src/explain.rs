@@ -1,12 +1,15 @@
 //! `perfstream explain`: a pipeline with every parameter, its value and where that comes from.
 
+use crate::chain::front::front_len;
 use crate::check::names::Known;
 use crate::check::structure::first_sentence;
 use crate::check::{pipeline_schema, stages};
-use crate::model::{Origin, Pipeline, Uses};
+use crate::model::{Origin, Pipeline, Placement, Uses};
 use crate::params::{Shape, params, shape};
+use crate::plan::PlanSpec;
 use crate::registry::{self, StageEntry};
 use crate::yaml::{Data, Node};
+use anyhow::Result;
 use perfstream_core::Context;
 use serde_json::Value;
 use std::fmt::Write;
@@ -78,10 +81,22 @@ fn chain(pipeline: &Pipeline) -> String {
     parts.extend(pipeline.stage_names());
     parts.push(pipeline.output.topic.to_string());
     let mut line = parts.join(" → ");
+    if pipeline.placement == Placement::SpuPrefilter
+        && let Ok((front, rest)) = PlanSpec::new(pipeline).and_then(|plan| stages_of(&plan))
+    {
+        let _ = write!(line, "\n  in the SPU: {front}\n  in the worker: {rest}");
+    }
     for (kind, topic) in &pipeline.routes.0 {
         let _ = write!(line, "\n  {} → {topic}", kind.name());
     }
     line
+}
+
+/// The names of the stages that the SPU runs, and of the rest.
+fn stages_of(plan: &PlanSpec) -> Result<(String, String)> {
+    let names: Vec<String> = plan.chain.stages.iter().map(|s| s.name.clone()).collect();
+    let (front, rest) = names.split_at(front_len(&plan.chain)?);
+    Ok((words(front), words(rest)))
 }
 
 fn words(names: &[String]) -> String {
@@ -230,6 +245,21 @@ mod tests {
         assert!(has(&["ranges[1].label", "poor"]), "{text}");
         assert!(has(&["memory: at most 256 MiB"]), "{text}");
     }
+    #[test]
+    fn says_which_stages_run_in_the_spu() {
+        let text = "apiVersion: perfstream/v1\nkind: Pipeline\nmeta: { name: a }\n\
+                    input: { topic: a, schema: { value: number } }\ntransforms:\n\
+                    - { uses: perfstream/enrich@0.1.0, with: { derive: [rating] } }\n\
+                    - uses: perfstream/aggregate@0.1.0\n  with: { group_by: [], windows: [{ name: w, type: tumbling, \
+                    size: 1m, functions: { n: { type: count } } }] }\n\
+                    output: { topic: b }\nplacement: spu-prefilter\n";
+        let report = check_text("f", text);
+        assert!(!report.is_error(), "{}", report.render(false));
+        let text = super::explain(&report.into_pipelines()[0]);
+        // The filter stands there for the schema.
+        assert!(text.contains("\n  in the SPU: input, enrich\n  in the worker: aggregate\n"), "{text}");
+    }
+
     #[test]
     fn says_the_defaults_that_hold() {
         let text = "apiVersion: perfstream/v1\nkind: Pipeline\nmeta: { name: a }\ninput: { topic: a }\n\

@@ -8,6 +8,7 @@ use anyhow::{Result, anyhow, bail};
 use perfstream_core::Tick;
 use perfstream_core::stage::Control;
 use perfstream_sdk::call::{CONTROL_BASE_OFFSET, Call, MORE};
+use perfstream_sdk::front::Tally;
 use perfstream_sdk::wire::{RawRecord, RecordWriter, Records, pop_value};
 use std::collections::BTreeMap;
 
@@ -153,6 +154,16 @@ impl Hosted {
     /// A reference or feedback record.
     pub fn reference(&mut self, control: &Control) -> Result<()> {
         self.control(&Call::Control(serde_json::to_string(control)?)).map(drop)
+    }
+
+    /// Would it have made the same of a batch as an instance in an SPU did? See [`Call::Agree`].
+    pub fn agrees(&mut self, newest: Option<i64>) -> Result<bool> {
+        Ok(self.control(&Call::Agree(newest))?.value()? == Some(b"yes"))
+    }
+
+    /// Counts what that instance counted.
+    pub fn count(&mut self, tally: Tally) -> Result<()> {
+        self.control(&Call::Count(tally)).map(drop)
     }
 
     /// The counters by name; a WASM instance also tells its `memory_bytes`.

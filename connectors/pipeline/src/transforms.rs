@@ -4,12 +4,12 @@
 //! Fluvio passes parameters as strings of at most 32,767 bytes and takes no top-level numbers, so
 //! every parameter is a quoted string, and a long configuration is split over several keys.
 
+use crate::chain::front::front_len;
 use crate::plan::PlanSpec;
 use crate::registry;
 use anyhow::{Context as _, Result, bail};
 use perfstream_core::Context;
-use perfstream_core::decode::DecodeConfig;
-use perfstream_sdk::params::{OutputForm, Runtime, to_params};
+use perfstream_sdk::OutputForm;
 use std::fmt::Write;
 
 /// A stage and its parameters as Fluvio takes them.
@@ -23,24 +23,14 @@ pub struct Step {
 
 /// The stages before the first one that keeps state, and the names of the rest.
 pub fn front(plan: &PlanSpec) -> Result<(Vec<Step>, Vec<&str>)> {
-    let mut steps = Vec::new();
     let chain = &plan.chain;
-    for (n, stage) in chain.stages.iter().enumerate() {
-        let entry = registry::find(&stage.stage).with_context(|| format!("no stage `{}`", stage.stage))?;
-        let config = serde_json::from_str(&stage.config)?;
-        if !(entry.stateless)(&config) {
-            break;
-        }
-        let decode = match n {
-            0 => DecodeConfig { events_only: true, ..chain.decode.clone() },
-            _ => chain.decode.between_stages(),
-        };
-        let context = Context { pipeline: chain.pipeline.clone(), stage: stage.name.clone(), ..Context::default() };
-        let runtime = Runtime { context, decode, output: OutputForm::Json };
-        steps.push(Step { uses: entry.uses(), with: to_params(&stage.config, &runtime) });
-    }
-    let rest = chain.stages[steps.len()..].iter().map(|s| s.name.as_str()).collect();
-    Ok((steps, rest))
+    let len = front_len(chain)?;
+    let step = |n: usize| {
+        let entry = registry::find(&chain.stages[n].stage).context("found before")?;
+        Ok(Step { uses: entry.uses(), with: chain.params(n, Context::default(), OutputForm::Json) })
+    };
+    let steps = (0..len).map(step).collect::<Result<_>>()?;
+    Ok((steps, chain.stages[len..].iter().map(|s| s.name.as_str()).collect()))
 }
 
 /// The file. An error if the chain begins with a stage that keeps state.

@@ -136,6 +136,8 @@ pub struct Decoder {
     /// Running maximum of event time: the log time of records that have none (files), so that a
     /// replay never depends on when it is run.
     event_max: i64,
+    /// Newest time that was compared with the clock, see [`Decoder::take_newest`].
+    newest: i64,
     times: TimeParser,
     names: visit::NameCache,
     counts: DecodeCounts,
@@ -179,7 +181,14 @@ impl Bad {
 impl Decoder {
     /// A decoder for one partition.
     pub fn new(config: DecodeConfig, context: &Context) -> Decoder {
-        Decoder { config, context: context.clone(), last_tick: NEVER, event_max: NEVER, ..Decoder::default() }
+        Decoder {
+            config,
+            context: context.clone(),
+            last_tick: NEVER,
+            event_max: NEVER,
+            newest: NEVER,
+            ..Decoder::default()
+        }
     }
 
     /// Appends the row of `record`, or its dead letter.
@@ -203,6 +212,29 @@ impl Decoder {
     /// The host's clock, microseconds since the epoch: as a tick, for the skew check alone.
     pub fn clock(&mut self, time: i64) {
         self.last_tick = self.last_tick.max(time);
+    }
+
+    /// The newest time (event or log time, microseconds since the epoch) that was compared with the
+    /// clock since it was last asked for; [`NEVER`] if none was.
+    pub fn take_newest(&mut self) -> i64 {
+        std::mem::replace(&mut self.newest, NEVER)
+    }
+
+    /// Would it have read records as a decoder did that has no history and whose clock is at the end of
+    /// time, when `newest` is what that one compared with its clock and all records have log times?
+    pub fn agrees(&self, newest: i64) -> bool {
+        let ticked = self.last_tick != NEVER;
+        match self.config.time.receive_field {
+            // Held to the time of receipt; log times only from the first tick on.
+            Some(_) => ticked,
+            None => !ticked || newest <= self.last_tick.saturating_add(self.config.time.max_future_skew.us()),
+        }
+    }
+
+    /// Adds what such a decoder counted.
+    pub fn count(&mut self, added: &DecodeCounts) {
+        self.counts.records += added.records;
+        self.counts.dead += added.dead;
     }
 
     /// Records read and dead so far.
@@ -316,7 +348,7 @@ impl Decoder {
     }
 
     /// The event time, if it is there and believable. Rows that are no events bring their own.
-    fn checked_time(&self, record: &Record<'_>, seen: &visit::Seen) -> Result<i64, Bad> {
+    fn checked_time(&mut self, record: &Record<'_>, seen: &visit::Seen) -> Result<i64, Bad> {
         if seen.kind != Kind::Event {
             return Ok(seen.time.flatten().unwrap_or(NEVER));
         }
@@ -336,6 +368,7 @@ impl Decoder {
         let bound = now.saturating_add(self.config.time.max_future_skew.us());
         // Log times are the producer's clock, so they are held to the same bound, by ticks.
         let newest = if self.last_tick == NEVER { time } else { time.max(record.log_time) };
+        self.newest = self.newest.max(newest);
         if now != NEVER && newest > bound {
             let skew = Span(newest - now);
             let allowed = self.config.time.max_future_skew;

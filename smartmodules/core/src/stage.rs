@@ -118,6 +118,15 @@ pub trait Stage: Sized {
     /// The counters.
     fn counters(&self) -> Counters;
 
+    /// Does it treat rows as an instance without any history would? Then such an instance in an SPU
+    /// may process them in its place.
+    fn is_fresh(&self) -> bool {
+        false
+    }
+
+    /// Adds what such an instance counted, in the order of [`Stage::counters`].
+    fn count(&mut self, _added: &[u64]) {}
+
     /// Everything that [`Stage::restore`] needs to go on as if nothing had happened.
     fn snapshot(&self) -> Vec<u8>;
 

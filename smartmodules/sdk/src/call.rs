@@ -1,5 +1,6 @@
 //! Control calls: what a host asks of a stage beside processing records.
 
+use crate::front::Tally;
 use perfstream_core::Tick;
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +44,11 @@ pub enum Call {
         /// The configuration it was taken with, as stood in `config`
         config: String,
     },
+    /// Would this stage have made the same of a batch as one in an SPU did? Of the first stage, which
+    /// decodes, with [`crate::front::Progress::newest`]. Replies `yes` or `no`.
+    Agree(Option<i64>),
+    /// Counts what the stage in the SPU counted
+    Count(Tally),
 }
 
 impl Call {

@@ -9,9 +9,11 @@
 //! - [`module`]: a call's bytes in, its bytes out; the same code runs natively in tests
 //! - [`wire`]: Fluvio's record encoding, in place
 //! - [`params`]: parameters to a stage's config
+//! - [`front`]: what stages write that an SPU runs
 //! - [`call`]: control calls (tick, drain, state, restore, reference, feedback, counters), marked
 //!   by a base offset that no log record has
 pub mod call;
+pub mod front;
 pub mod module;
 pub mod params;
 pub mod wire;

@@ -1,5 +1,7 @@
 //! One SmartModule: encoded input in, encoded output out. Everything but the pointers.
 
+mod spu;
+
 use crate::call::{CONTROL_BASE_OFFSET, Call, MORE, STATE_CHUNK_BYTES};
 use crate::params::{self, OutputForm, Runtime};
 use crate::wire::{self, Input, RawRecord, RecordWriter, Records};
@@ -72,7 +74,11 @@ impl<S: Stage> Module<S> {
         context.idle_after = runtime.decode.time.idle_after;
         let mut fields = Fields::default();
         let stage = S::new(config, &runtime.context, &mut fields)?;
-        let decoder = Decoder::new(runtime.decode.clone(), &runtime.context);
+        let mut decoder = Decoder::new(runtime.decode.clone(), &runtime.context);
+        if runtime.output == OutputForm::Spu {
+            // No tick comes there. What was compared with the clock goes to the worker, which has one.
+            decoder.clock(i64::MAX);
+        }
         Ok(Module {
             stage,
             fields,
@@ -97,6 +103,7 @@ impl<S: Stage> Module<S> {
         self.out.begin(&[]);
         match input.base_offset {
             CONTROL_BASE_OFFSET => self.control(&input)?,
+            _ if self.runtime.output == OutputForm::Spu => self.front(&input)?,
             _ => {
                 let work = self.read(&input)?;
                 self.run(&input, work);
@@ -200,7 +207,7 @@ impl<S: Stage> Module<S> {
     fn write_output(&mut self, input: &Input<'_>, more: bool) {
         if !self.out.is_empty() {
             match self.runtime.output {
-                OutputForm::Packed => {
+                OutputForm::Packed | OutputForm::Spu => {
                     let out = &self.out;
                     self.writer.push_with(&value_record(&[]), out.packed_len(), |dest| out.pack_into(dest));
                 }
@@ -264,6 +271,15 @@ impl<S: Stage> Module<S> {
             Call::Control(text) => {
                 let control: Control = serde_json::from_str(&text).map_err(|_| Status::DecodingRecords)?;
                 self.stage.control(&control);
+            }
+            Call::Agree(newest) => {
+                let agrees = self.stage.is_fresh() && newest.is_none_or(|newest| self.decoder.agrees(newest));
+                let reply: &[u8] = if agrees { b"yes" } else { b"no" };
+                self.writer.push(&value_record(reply));
+            }
+            Call::Count(tally) => {
+                self.decoder.count(&tally.decode);
+                self.stage.count(&tally.counters);
             }
             Call::Counters => {
                 let text = self.counters();

@@ -24,6 +24,8 @@ pub enum OutputForm {
     Json,
     /// One packed record per call: for the next perfstream stage
     Packed,
+    /// One record per call, with what became of the batch in front: see [`crate::front`]
+    Spu,
 }
 
 /// Where a stage stands and what it reads and writes: the parameter `runtime`.

@@ -12,11 +12,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use perfstream::chain::ChainOptions;
 use perfstream::exact::audit;
-use perfstream::model::Pipeline;
+use perfstream::model::{Pipeline, Placement};
 use perfstream::modules::Modules;
 use perfstream::plan::Plan;
 use perfstream::run::{self, RunOptions};
-use perfstream::{check, topics};
+use perfstream::{check, docs, registry, topics};
 use perfstream_log::cluster::Target;
 use perfstream_log::embedded::Log;
 use perfstream_log::testing::{TestCluster, TopicOptions};
@@ -59,6 +59,9 @@ struct Args {
     /// Pause workers beside their successors instead of killing them
     #[arg(long, requires = "cluster")]
     pause: bool,
+    /// Where the stateless front of the chain runs
+    #[arg(long, default_value = "worker", value_parser = ["worker", "spu-prefilter"])]
+    placement: String,
     /// Seed of all that is random here
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -73,7 +76,7 @@ struct Args {
 fn main() -> Result<ExitCode> {
     let args = Args::parse();
     if let Some(place) = &args.worker {
-        return work(place, args.cluster);
+        return work(place, &args);
     }
     let result = match args.cluster {
         true => on_cluster(&args, TestCluster::start().context("no Fluvio server")?),
@@ -87,13 +90,26 @@ fn main() -> Result<ExitCode> {
     Ok(if result.is_ok() != failed_as_it_should { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The shipped LCP pipeline with a snapshot every 300 ms.
-fn pipeline() -> Result<Pipeline> {
+/// The shipped LCP pipeline with a snapshot every 300 ms; without `dedupe`, which keeps state, where the
+/// SPU is to run its front.
+fn pipeline(prefilter: bool) -> Result<Pipeline> {
     let path = perfstream_tests::root().join("pipelines/web-vitals.yaml");
     let text = std::fs::read_to_string(&path)?.replace("interval: 10s", "interval: 300ms");
     let report = check::check_text(&path.display().to_string(), &text);
     ensure!(!report.is_error(), "{}", report.render(false));
-    report.into_pipelines().into_iter().find(|p| p.meta.name.to_string() == "lcp").context("no pipeline lcp")
+    let lcp = report.into_pipelines().into_iter().find(|p| p.meta.name.to_string() == "lcp");
+    let mut lcp = lcp.context("no pipeline lcp")?;
+    if prefilter {
+        lcp.placement = Placement::SpuPrefilter;
+        lcp.input.dedupe = None;
+    }
+    Ok(lcp)
+}
+
+impl Args {
+    fn prefilter(&self) -> bool {
+        self.placement == "spu-prefilter"
+    }
 }
 
 fn chain() -> ChainOptions {
@@ -102,16 +118,16 @@ fn chain() -> ChainOptions {
 }
 
 /// The child process: a worker until the end of the input.
-fn work(place: &str, cluster: bool) -> Result<ExitCode> {
+fn work(place: &str, args: &Args) -> Result<ExitCode> {
     let _failpoints = fail::FailScenario::setup();
     let told = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         told(info);
         std::process::abort();
     }));
-    let summaries = match cluster {
+    let summaries = match args.cluster {
         true => run::fluvio::run(
-            &[pipeline()?],
+            &[pipeline(args.prefilter())?],
             &run::fluvio::Options {
                 target: Target::Address(place.into()),
                 instance: Some(run::share::Instance::default()),
@@ -124,7 +140,7 @@ fn work(place: &str, cluster: bool) -> Result<ExitCode> {
             },
         )?,
         false => {
-            let pipeline = pipeline()?;
+            let pipeline = pipeline(false)?;
             let options = RunOptions {
                 inputs: BTreeMap::new(),
                 data: Some(place.into()),
@@ -187,6 +203,7 @@ enum End {
 struct Workers {
     place: String,
     cluster: bool,
+    placement: String,
     off: Option<String>,
 }
 
@@ -194,6 +211,7 @@ impl Workers {
     fn start(&self, end: &End) -> Result<Child> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("--worker").arg(&self.place).args(self.cluster.then_some("--cluster"));
+        command.arg("--placement").arg(&self.placement);
         let point = match end {
             End::Point(name, k) => Some(format!("{name}={}*off->panic", k)),
             _ => None,
@@ -231,7 +249,8 @@ fn an_end(random: &mut StdRng, points: &[&'static str]) -> End {
 fn embedded(args: &Args) -> Result<()> {
     let (dir, clean) = (tempfile::tempdir()?, tempfile::tempdir()?);
     let mut random = StdRng::seed_from_u64(args.seed);
-    let workers = Workers { place: dir.path().display().to_string(), cluster: false, off: None };
+    let placement = args.placement.clone();
+    let workers = Workers { place: dir.path().display().to_string(), cluster: false, placement, off: None };
     for round in 0..u64::from(args.rounds) {
         append_embedded(dir.path(), round)?;
         workers.run(&an_end(&mut random, &EMBEDDED_POINTS))?;
@@ -274,7 +293,7 @@ fn contents(dir: &Path) -> Result<Contents> {
 }
 
 fn on_cluster(args: &Args, cluster: TestCluster) -> Result<()> {
-    let plan = Plan::new(&pipeline()?)?;
+    let plan = Plan::new(&pipeline(args.prefilter())?)?;
     let outputs = plan.router.topics().to_vec();
     let (control, state) = (topics::control("lcp"), topics::state("lcp"));
     for topic in outputs.iter().chain([&plan.input_topic, &control, &state]) {
@@ -283,7 +302,19 @@ fn on_cluster(args: &Args, cluster: TestCluster) -> Result<()> {
     cluster.create_topic(topics::STATUS, 1, TopicOptions::default())?;
     let mut log = cluster.topics();
     let mut random = StdRng::seed_from_u64(args.seed);
-    let workers = Workers { place: cluster.address().to_string(), cluster: true, off: args.without.clone() };
+    let workers = Workers {
+        place: cluster.address().to_string(),
+        cluster: true,
+        placement: args.placement.clone(),
+        off: args.without.clone(),
+    };
+    if args.prefilter() {
+        for stage in ["filter", "enrich"] {
+            let package = docs::smart_module_toml(registry::find(stage).context("a stage")?);
+            let wasm = chain().modules.load(stage)?;
+            cluster.block_on(cluster.cluster().upload_module(&package, &wasm))?;
+        }
+    }
     for round in 0..u64::from(args.rounds) {
         for (partition, records) in events(round * EVENTS_PER_ROUND, (round + 1) * EVENTS_PER_ROUND, 0) {
             append(&mut log, &plan.input_topic, partition, &records)?;
@@ -315,10 +346,28 @@ fn on_cluster(args: &Args, cluster: TestCluster) -> Result<()> {
     let missing = expected.iter().filter(|o| !found.contains_key(*o)).count();
     let extra = found.keys().filter(|o| !expected.contains(*o)).count();
     let copies: usize = found.values().map(|n| n - 1).sum();
+    if args.prefilter() {
+        let records = prefiltered(&mut log)?;
+        println!("{records} records seen in the SPU by workers that could still say so, {total} went in");
+        ensure!(records > 0, "the SPU was asked in vain");
+    }
     println!("{} records expected, {missing} missing, {extra} extra, {copies} copies", expected.len());
     ensure!(missing == 0 && extra == 0, "the outputs are not those of a run without faults");
     ensure!(copies == 0 || args.spu || args.pause, "{copies} records were written twice");
     Ok(())
+}
+
+/// Records that the SPU's modules saw, as the status records say.
+fn prefiltered(log: &mut impl Topics) -> Result<u64> {
+    let statuses = audit::written(log, &[topics::STATUS.to_string()])?;
+    let mut most: BTreeMap<(String, u64), u64> = BTreeMap::new();
+    for (_, value) in statuses.into_keys() {
+        let status: serde_json::Value = serde_json::from_slice(&value)?;
+        let worker = (status["session"].to_string(), status["partition"].as_u64().unwrap_or(0));
+        let records = most.entry(worker).or_default();
+        *records = status["prefiltered"].as_u64().unwrap_or(0).max(*records);
+    }
+    Ok(most.into_values().sum())
 }
 
 /// Appends although the SPU may be coming back; what is not known is looked up.

@@ -6,6 +6,7 @@
 use super::{ANSWER_WITHIN, Cluster, Place, within};
 use anyhow::{Context, Result, bail};
 use fluvio::Isolation;
+use fluvio::consumer::SmartModuleInvocation;
 use fluvio::dataplane::link::ErrorCode;
 use fluvio::dataplane::record::{RawRecords, RecordSet, ReplicaKey};
 use fluvio::metadata::partition::PartitionSpec;
@@ -128,7 +129,14 @@ impl Connection {
     ///
     /// Of the only replica it streams the log and not up to the high watermark: see
     /// [`extent`](Connection::extent).
-    pub(crate) async fn fetch(&mut self, from: i64, max_bytes: i32, isolation: Isolation) -> Result<FetchStream> {
+    /// With `modules` each batch goes through them, and `max_bytes` bounds what they make of it.
+    pub(crate) async fn fetch(
+        &mut self,
+        from: i64,
+        max_bytes: i32,
+        isolation: Isolation,
+        modules: Vec<SmartModuleInvocation>,
+    ) -> Result<FetchStream> {
         let version = self
             .serial
             .versions()
@@ -141,6 +149,7 @@ impl Connection {
             .fetch_offset(from)
             .max_bytes(max_bytes)
             .isolation(isolation)
+            .smartmodules(modules)
             .build()?;
         within(ANSWER_WITHIN, self.stream.create_stream_with_version(request, version)).await
     }

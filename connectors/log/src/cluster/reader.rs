@@ -7,9 +7,12 @@
 //! bounded by one answer of the SPU and a few MiB.
 
 mod fetcher;
+mod spu;
+
+pub use spu::SpuReader;
 
 use super::{Cluster, refuse_deduplication};
-use crate::{LogRecord, Read};
+use crate::{LogRecord, Read, SpuChain};
 use anyhow::{Context, Result, anyhow};
 use fetcher::{Fetched, Fetcher};
 use fluvio::Isolation;
@@ -74,13 +77,20 @@ impl Progress {
 
 /// Reads one topic partition.
 pub struct Reader {
+    feed: Feed,
+    /// Offset of the record that is handed out next
+    position: i64,
+    buffer: VecDeque<LogRecord>,
+}
+
+/// The task that fetches, and what it takes to start it.
+struct Feed {
     cluster: Arc<Cluster>,
     topic: String,
     partition: u32,
     options: ReaderOptions,
-    /// Offset of the record that is handed out next
-    position: i64,
-    buffer: VecDeque<LogRecord>,
+    /// Modules that the SPU runs over the records
+    chain: Option<Arc<SpuChain>>,
     progress: Arc<Progress>,
     task: Option<Task>,
 }
@@ -96,6 +106,61 @@ impl Drop for Task {
     }
 }
 
+impl Feed {
+    async fn open(
+        cluster: Arc<Cluster>,
+        topic: &str,
+        partition: u32,
+        chain: Option<Arc<SpuChain>>,
+        options: ReaderOptions,
+    ) -> Result<Feed> {
+        let place = cluster
+            .place(topic, partition)
+            .await?
+            .with_context(|| format!("the cluster has no partition {topic}/{partition}"))?;
+        refuse_deduplication(topic, &place.spec)?;
+        Ok(Feed { cluster, topic: topic.to_owned(), partition, options, chain, progress: Arc::default(), task: None })
+    }
+
+    /// What was fetched next, from `position` on if there is no task yet; None if nothing came in time.
+    async fn receive(&mut self, position: i64, deadline: Instant) -> Result<Option<Fetched>> {
+        let task = match &mut self.task {
+            Some(task) => task,
+            none => none.insert(start(Fetcher::new(
+                self.cluster.clone(),
+                (&self.topic, self.partition),
+                position,
+                self.chain.clone(),
+                self.options.clone(),
+                self.progress.clone(),
+            ))),
+        };
+        let fetched = match tokio::time::timeout_at(deadline, task.fetched.recv()).await {
+            Err(_) => return Ok(None),
+            Ok(fetched) => fetched.unwrap_or_else(|| Err(anyhow!("the task that fetches has ended"))),
+        };
+        if matches!(fetched, Err(_) | Ok(Fetched::Refused(_))) {
+            self.task = None;
+        }
+        fetched.map(Some).with_context(|| format!("reading {}/{} at {position}", self.topic, self.partition))
+    }
+
+    fn counters(&self) -> ReaderCounters {
+        let progress = &self.progress;
+        ReaderCounters {
+            short_batches: progress.short_batches.load(Ordering::Relaxed),
+            unexpected_offsets: progress.unexpected_offsets.load(Ordering::Relaxed),
+            reconnects: progress.reconnects.load(Ordering::Relaxed),
+            gaps: progress.gaps.load(Ordering::Relaxed),
+        }
+    }
+}
+
+fn start(fetcher: Fetcher) -> Task {
+    let (sender, fetched) = mpsc::channel(WAITING_GROUPS);
+    Task { fetched, handle: tokio::spawn(fetcher.run(sender)) }
+}
+
 impl Reader {
     /// A reader of a partition from offset `from` on; must be made inside a tokio runtime.
     ///
@@ -107,21 +172,8 @@ impl Reader {
         from: i64,
         options: ReaderOptions,
     ) -> Result<Reader> {
-        let place = cluster
-            .place(topic, partition)
-            .await?
-            .with_context(|| format!("the cluster has no partition {topic}/{partition}"))?;
-        refuse_deduplication(topic, &place.spec)?;
-        Ok(Reader {
-            cluster,
-            topic: topic.to_owned(),
-            partition,
-            options,
-            position: from,
-            buffer: VecDeque::new(),
-            progress: Arc::default(),
-            task: None,
-        })
+        let feed = Feed::open(cluster, topic, partition, None, options).await?;
+        Ok(Reader { feed, position: from, buffer: VecDeque::new() })
     }
 
     /// Offset of the record that comes next.
@@ -131,18 +183,12 @@ impl Reader {
 
     /// What happened since it was opened.
     pub fn counters(&self) -> ReaderCounters {
-        let progress = &self.progress;
-        ReaderCounters {
-            short_batches: progress.short_batches.load(Ordering::Relaxed),
-            unexpected_offsets: progress.unexpected_offsets.load(Ordering::Relaxed),
-            reconnects: progress.reconnects.load(Ordering::Relaxed),
-            gaps: progress.gaps.load(Ordering::Relaxed),
-        }
+        self.feed.counters()
     }
 
     /// Why the reader is not connected at present; None while it is, or has not tried yet.
     pub fn trouble(&self) -> Option<String> {
-        self.progress.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.feed.progress.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The next records, about `max_bytes` of them or one; waits up to `wait` for the first, and then
@@ -152,9 +198,11 @@ impl Reader {
         let deadline = Instant::now() + wait;
         let mut gap = None;
         while self.buffer.is_empty() && gap.is_none() {
-            match self.receive(deadline).await? {
+            match self.feed.receive(self.position, deadline).await? {
                 Some(Fetched::Records(records)) => self.buffer.extend(records),
                 Some(Fetched::Gap(range)) => gap = Some(range),
+                Some(Fetched::Outputs(_)) => return Err(anyhow!("outputs of modules came unasked")),
+                Some(Fetched::Refused(why)) => return Err(anyhow!(why)),
                 None => return Ok(Read::Records(Vec::new())),
             }
         }
@@ -165,27 +213,6 @@ impl Reader {
             }
             None => Ok(Read::Records(self.take(max_bytes)?)),
         }
-    }
-
-    async fn receive(&mut self, deadline: Instant) -> Result<Option<Fetched>> {
-        let task = match &mut self.task {
-            Some(task) => task,
-            none => none.insert(start(Fetcher::new(
-                self.cluster.clone(),
-                (&self.topic, self.partition),
-                self.position,
-                self.options.clone(),
-                self.progress.clone(),
-            ))),
-        };
-        let fetched = match tokio::time::timeout_at(deadline, task.fetched.recv()).await {
-            Err(_) => return Ok(None),
-            Ok(fetched) => fetched.unwrap_or_else(|| Err(anyhow!("the task that fetches has ended"))),
-        };
-        if fetched.is_err() {
-            self.task = None;
-        }
-        fetched.map(Some).with_context(|| format!("reading {}/{} at {}", self.topic, self.partition, self.position))
     }
 
     fn take(&mut self, max_bytes: usize) -> Result<Vec<LogRecord>> {
@@ -208,9 +235,4 @@ impl Reader {
         }
         Ok(taken)
     }
-}
-
-fn start(fetcher: Fetcher) -> Task {
-    let (sender, fetched) = mpsc::channel(WAITING_GROUPS);
-    Task { fetched, handle: tokio::spawn(fetcher.run(sender)) }
 }

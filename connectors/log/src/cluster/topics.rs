@@ -1,7 +1,7 @@
 //! A cluster as a worker thread uses it: calls that block.
 
-use super::{Cluster, Reader, ReaderCounters, ReaderOptions, Target, Writer, WriterOptions};
-use crate::{NewRecord, Read, Topics};
+use super::{Cluster, Reader, ReaderCounters, ReaderOptions, SpuReader, Target, Writer, WriterOptions};
+use crate::{NewRecord, Read, SpuChain, SpuRead, Topics};
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,7 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// The topics of a cluster. It keeps a [`Reader`] per partition that is read, and one [`Writer`].
+/// Outputs of modules that are handed out together are of about so many records at most.
+const SPU_RECORDS: i64 = 100_000;
+
+/// The topics of a cluster. It keeps a [`Reader`] or [`SpuReader`] per partition that is read, and one [`Writer`].
 ///
 /// Its calls block the thread, which must not be one of a tokio runtime. The runtime of the handle
 /// must be one that runs by itself (multi-thread), and must outlive this.
@@ -18,6 +21,7 @@ pub struct ClusterTopics {
     runtime: Handle,
     reading: ReaderOptions,
     readers: BTreeMap<(String, u32), Reader>,
+    spu_readers: BTreeMap<(String, u32), SpuReader>,
     writer: Writer,
 }
 
@@ -46,7 +50,7 @@ impl ClusterTopics {
         writing: WriterOptions,
     ) -> ClusterTopics {
         let writer = Writer::new(cluster.clone(), writing);
-        ClusterTopics { cluster, runtime, reading, readers: BTreeMap::new(), writer }
+        ClusterTopics { cluster, runtime, reading, readers: BTreeMap::new(), spu_readers: BTreeMap::new(), writer }
     }
 
     /// What the reader of a partition met; None if it is not being read.
@@ -83,6 +87,33 @@ impl Topics for ClusterTopics {
             anyhow::Ok((reader, read))
         })?;
         self.readers.insert(key, reader);
+        read
+    }
+
+    fn read_spu(
+        &mut self,
+        topic: &str,
+        partition: u32,
+        from: i64,
+        chain: &Arc<SpuChain>,
+        max_bytes: usize,
+        wait: Duration,
+    ) -> Result<SpuRead> {
+        let key = (topic.to_owned(), partition);
+        let open = self.spu_readers.remove(&key).filter(|reader| reader.position() == from);
+        let (cluster, chain, options) = (self.cluster.clone(), chain.clone(), self.reading.clone());
+        let (reader, read) = self.runtime.block_on(async {
+            let mut reader = match open {
+                Some(reader) => reader,
+                None => SpuReader::open(cluster, topic, partition, from, chain, options).await?,
+            };
+            let read = reader.next(max_bytes, SPU_RECORDS, wait).await;
+            anyhow::Ok((reader, read))
+        })?;
+        // A refused one would only be refused again by this connection.
+        if !matches!(read, Ok(SpuRead::Refused(_))) {
+            self.spu_readers.insert(key, reader);
+        }
         read
     }
 

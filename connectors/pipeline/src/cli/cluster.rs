@@ -260,7 +260,7 @@ fn text(status: &PartitionRecord, now: i64) -> String {
     };
     let mut text = format!(
         "{}/{}  {}  session {}  {age_s} s ago{silent}\n  lag {} records  next {}  end {}  snapshot {}  recoveries {}  \
-         misplaced {}  spilled {} bytes\n  events {}  alerts {}  anomalies {}  predictions {}  dead letters {}  {:.0}/s  \
+         misplaced {}  prefiltered {}  spilled {} bytes\n  events {}  alerts {}  anomalies {}  predictions {}  dead letters {}  {:.0}/s  \
          latency p50 {} ms  p99 {} ms\n",
         status.pipeline,
         status.partition,
@@ -272,6 +272,7 @@ fn text(status: &PartitionRecord, now: i64) -> String {
         o.snapshot.map_or("none yet".into(), |at| at.to_string()),
         status.recoveries,
         status.misplaced,
+        status.prefiltered,
         status.spilled_bytes,
         s.events_processed,
         s.alerts_triggered,

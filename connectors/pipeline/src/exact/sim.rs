@@ -1,11 +1,18 @@
 //! A log in memory that loses answers, dies at a chosen call, and lets others run in between.
 
+use crate::chain::front::tests::in_spu;
+use crate::exact::worker::traps;
 use anyhow::{Result, anyhow, bail};
-use perfstream_log::{LogRecord, NewRecord, Read, Topics};
+use perfstream_log::{LogRecord, NewRecord, Read, SpuChain, SpuOutput, SpuRead, Topics};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+/// Records of a batch as the SPU has stored it.
+const STORED_RECORDS: i64 = 7;
+/// Of so many reads through an SPU one is refused.
+const SPU_REFUSES: u64 = 9;
 
 type Partitions = Vec<Vec<LogRecord>>;
 
@@ -59,11 +66,12 @@ pub(crate) struct Client {
     dead: bool,
     /// Records per read
     read_records: usize,
+    spu_reads: u64,
 }
 
 impl Client {
     pub(crate) fn new(log: &SimLog, read_records: usize) -> Client {
-        Client { log: log.clone(), left: 0, fault: None, dead: false, read_records }
+        Client { log: log.clone(), left: 0, fault: None, dead: false, read_records, spu_reads: 0 }
     }
 
     /// With a fault at the call number `at`.
@@ -120,6 +128,39 @@ impl Topics for Client {
             let from = (from.max(0) as usize).min(list.len());
             let to = (from + count).min(list.len());
             Ok(Read::Records(list[from..to].to_vec()))
+        })
+    }
+
+    fn read_spu(
+        &mut self,
+        topic: &str,
+        partition: u32,
+        from: i64,
+        chain: &Arc<SpuChain>,
+        _max: usize,
+        _wait: Duration,
+    ) -> Result<SpuRead> {
+        let count = self.read_records as i64;
+        self.spu_reads += 1;
+        let refuses = self.spu_reads.is_multiple_of(SPU_REFUSES);
+        self.call(|topics| {
+            let list = list(topics, topic, partition)?;
+            if refuses {
+                return Ok(SpuRead::Refused("a fault of the SPU".into()));
+            }
+            let (mut outputs, mut next) = (Vec::new(), from);
+            while next < (list.len() as i64).min(from + count) {
+                let stored = next / STORED_RECORDS * STORED_RECORDS;
+                let end = (stored + STORED_RECORDS).min(list.len() as i64);
+                let batch = &list[stored as usize..end as usize];
+                if traps(batch).is_err() {
+                    return Ok(SpuRead::Refused("a trap".into()));
+                }
+                let value = in_spu(chain, batch);
+                outputs.push(SpuOutput { range: next..end, value });
+                next = end;
+            }
+            Ok(SpuRead::Outputs(outputs))
         })
     }
 

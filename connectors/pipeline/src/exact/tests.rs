@@ -48,6 +48,7 @@ fn job(text: &str, instance: &str) -> Job {
         retain: 3,
         recovery: Recovery::Latest,
         keep_waiting: None,
+        prefilter: false,
         careful: false,
         instance: instance.into(),
     }
@@ -115,18 +116,19 @@ fn holds(log: &SimLog) -> std::result::Result<(), TestCaseError> {
 }
 
 /// A worker that dies at a call, and its successors that die too; the last one lives.
-fn deaths(log: &SimLog, faults: &[(u64, bool)], read_records: usize) {
+fn deaths(log: &SimLog, faults: &[(u64, bool)], read_records: usize, prefilter: bool) {
+    let job = |instance: &str| Job { prefilter, ..job(PIPELINE, instance) };
     for (n, (at, after)) in faults.iter().enumerate() {
         let fault = if *after { Fault::After } else { Fault::Before };
         let client = Client::with_fault(log, read_records, *at, fault);
-        let started = PartitionWorker::start(client, job(PIPELINE, &format!("w{n}")), 0, START * 1_000_000);
+        let started = PartitionWorker::start(client, job(&format!("w{n}")), 0, START * 1_000_000);
         if let Ok(mut worker) = started {
             // The error is the death.
             drop(run_to_end(&mut worker, 200));
         }
     }
     let last = Client::new(log, read_records);
-    let mut worker = PartitionWorker::start(last, job(PIPELINE, "last"), 0, START * 1_000_000).expect("a start");
+    let mut worker = PartitionWorker::start(last, job("last"), 0, START * 1_000_000).expect("a start");
     run_to_end(&mut worker, 200).expect("no fault");
 }
 
@@ -137,9 +139,10 @@ proptest! {
     fn deaths_change_nothing(
         faults in proptest::collection::vec((0u64..400, any::<bool>()), 1..6),
         read_records in 1usize..40,
+        prefilter: bool,
     ) {
         let log = log(120);
-        deaths(&log, &faults, read_records);
+        deaths(&log, &faults, read_records, prefilter);
         holds(&log)?;
         // No one was paused, so every answer that was lost is known: no copies at all.
         let copies: Vec<_> = outputs(&log).into_iter().filter(|(_, n)| *n > 1).collect();
@@ -175,7 +178,35 @@ proptest! {
 }
 
 #[test]
+fn the_front_in_the_spu_counts_the_same() {
+    let run = |prefilter| {
+        let log = log(120);
+        let job = Job { prefilter, ..job(PIPELINE, "w") };
+        let mut worker = PartitionWorker::start(Client::new(&log, 10), job, 0, START * 1_000_000).expect("a start");
+        let mut prefiltered = 0;
+        for _ in 0..60 {
+            let now = (START + worker.next()) * 1_000_000;
+            prefiltered += worker.step(now, Duration::ZERO).expect("no fault").prefiltered;
+        }
+        holds(&log).expect("the same records");
+        let summary = worker.finish().expect("an end");
+        assert!(summary.balance.holds() && summary.balance.input == 120, "{:?}", summary.balance);
+        (prefiltered, summary.stages[0].clone())
+    };
+    let ((none, alone), (most, with)) = (run(false), run(true));
+    assert_eq!(none, 0);
+    assert!((60..120).contains(&most), "{most}: some are refused, and reading begins inside batches");
+    assert_eq!(with, alone);
+}
+
+#[test]
 fn a_record_on_which_a_stage_fails_is_quarantined() {
+    for prefilter in [false, true] {
+        quarantines(prefilter);
+    }
+}
+
+fn quarantines(prefilter: bool) {
     let log = log(40);
     for n in 40..80 {
         if n % 13 == 0 {
@@ -185,7 +216,7 @@ fn a_record_on_which_a_stage_fails_is_quarantined() {
     }
     let mut careful = false;
     for n in 0..20 {
-        let job = Job { careful, ..job(PIPELINE, &format!("w{n}")) };
+        let job = Job { careful, prefilter, ..job(PIPELINE, &format!("w{n}")) };
         let started = PartitionWorker::start(Client::new(&log, 7), job, 0, START * 1_000_000);
         match started.and_then(|mut worker| run_to_end(&mut worker, 200)) {
             Ok(()) => {
@@ -227,21 +258,21 @@ fn drop_oldest_keeps_the_newest_and_says_what_it_dropped() {
 #[test]
 fn damaged_snapshots_are_survived() {
     let log = log(60);
-    deaths(&log, &[(150, true)], 7);
+    deaths(&log, &[(150, true)], 7, false);
     for offset in 0..log.all("state", 0).len() {
         log.damage("state", 0, offset);
     }
     for n in 60..120 {
         feed(&log, n);
     }
-    deaths(&log, &[], 7);
+    deaths(&log, &[], 7, false);
     holds(&log).expect("the same records");
 }
 
 #[test]
 fn an_older_snapshot_stands_in_for_a_damaged_one() {
     let log = log(120);
-    deaths(&log, &[], 7);
+    deaths(&log, &[], 7, false);
     let manifests: Vec<usize> = (0..log.all("state", 0).len())
         .filter(|n| log.all("state", 0)[*n].key.as_deref() == Some(b"manifest"))
         .collect();
@@ -272,7 +303,7 @@ fn a_changed_rule_keeps_its_alert() {
     };
     let log = log(0);
     high(&log, 0..40);
-    deaths(&log, &[], 7);
+    deaths(&log, &[], 7, false);
     assert_eq!(alerts(&log), 1);
     high(&log, 40..80);
     let changed = PIPELINE.replace("sum > 20", "sum > 21");
@@ -309,7 +340,7 @@ fn what_recovery_says_is_done() {
         (Recovery::Empty, false, true),
     ] {
         let log = log(60);
-        deaths(&log, &[], 7);
+        deaths(&log, &[], 7, false);
         let text = if changed { PIPELINE.replace("sum > 20", "sum > 25") } else { PIPELINE.to_string() };
         let job = Job { recovery, ..job(&text, "again") };
         let worker = PartitionWorker::start(Client::new(&log, 7), job, 0, START * 1_000_000).expect("a start");

@@ -1,10 +1,13 @@
 //! One worker on one partition: claim, recover, and then reserve, process, emit, for ever.
 
+mod front;
 mod quarantine;
 mod recovery;
 
 pub use quarantine::StageFailed;
 pub(in crate::exact) use quarantine::dead_letter;
+#[cfg(test)]
+pub(in crate::exact) use quarantine::traps;
 
 use super::Fenced;
 use super::control::{Advance, ControlEvent, Entry, Fold, Holder, SkipReason, SnapshotRef, parse};
@@ -18,6 +21,7 @@ use crate::plan::{Plan, PlanSpec};
 use crate::run::Worker;
 use crate::summary::Summary;
 use anyhow::{Context, Result, bail, ensure};
+use front::{Front, Input};
 use perfstream_core::{Kind, Tick};
 use perfstream_log::{NewRecord, Read, Topics, partition_of_key};
 use serde_json::Value;
@@ -67,6 +71,8 @@ pub struct Job {
     pub recovery: Recovery,
     /// Skip the oldest records when more than so many wait
     pub keep_waiting: Option<i64>,
+    /// Let the SPU run the stateless front of the chain
+    pub prefilter: bool,
     /// Feed records one by one, and quarantine the one on which a stage fails: after it failed on a batch
     pub careful: bool,
     /// Name of this worker, unlike any other's
@@ -78,6 +84,8 @@ pub struct Job {
 pub struct Progress {
     /// Input records processed
     pub records: u64,
+    /// of them, those that the SPU's modules have seen in the place of this worker's
+    pub prefiltered: u64,
     /// Outputs written, by kind
     pub written: BTreeMap<Kind, u64>,
     /// The newest alerts, insights and forecasts among them
@@ -117,6 +125,8 @@ pub struct PartitionWorker<T> {
     misplaced: u64,
     /// Input records that no stage shall see, by offset
     quarantined: BTreeMap<i64, String>,
+    /// `placement: spu-prefilter`
+    front: Option<Front>,
 }
 
 impl<T: Topics> PartitionWorker<T> {
@@ -156,6 +166,7 @@ impl<T: Topics> PartitionWorker<T> {
             partitions,
             misplaced: 0,
             quarantined: BTreeMap::new(),
+            front: Front::new(&job, partition)?,
             job,
         };
         worker.recover(claimed_at, now)?;
@@ -168,19 +179,21 @@ impl<T: Topics> PartitionWorker<T> {
         if let Some(progress) = self.drop_oldest(now)? {
             return Ok(progress);
         }
-        let read = self.log.read(&self.job.plan.input_topic, self.partition, self.next, BATCH_BYTES, wait)?;
+        let input = self.read(now, wait)?;
         fail::fail_point!("after_read");
-        let mut progress = match read {
-            Read::Gap(range) => self.skip(range.end, SkipReason::Retention)?,
-            Read::Records(mut records) => {
-                same_clock(&mut records);
-                let newest = records.iter().map(|r| r.log_time_ms).max();
-                let behind = newest.is_some_and(|ms| ms.saturating_mul(1000) < now - CAUGHT_UP);
+        let mut progress = match input {
+            Input::Gap(range) => self.skip(range.end, SkipReason::Retention)?,
+            input => {
+                let newest = input.newest_log_time_ms();
+                let behind = match newest {
+                    Some(ms) => ms.saturating_mul(1000) < now - CAUGHT_UP,
+                    None => self.waits_for_spu(now)?,
+                };
                 let controls = self.due(now, behind)?;
-                if records.is_empty() && controls.is_empty() {
+                if input.is_empty() && controls.is_empty() {
                     return Ok(Progress::default());
                 }
-                let mut progress = self.advance(&records, controls)?;
+                let mut progress = self.advance(&input, controls)?;
                 progress.newest_log_time_ms = newest;
                 progress
             }
@@ -320,18 +333,24 @@ impl<T: Topics> PartitionWorker<T> {
     }
 
     /// Reserve, process, emit.
-    fn advance(&mut self, records: &[LogRecord], controls: Vec<ControlEvent>) -> Result<Progress> {
-        let through = records.last().map_or(self.next, |r| r.offset + 1);
+    fn advance(&mut self, input: &Input, controls: Vec<ControlEvent>) -> Result<Progress> {
+        let from = self.next;
+        let through = input.through().unwrap_or(from);
         let tick = controls.iter().any(|c| matches!(c, ControlEvent::Tick { .. }));
         let advance = self.entry(through, controls);
         let at = self.reserve(&advance)?;
-        let mut sent = Vec::new();
-        self.feed(records, &mut |e| sent.push(e))?;
+        let (mut sent, mut prefiltered) = (Vec::new(), 0);
+        match input {
+            Input::Records(records) => self.feed(records, &mut |e| sent.push(e))?,
+            Input::Batches(batches) => prefiltered = self.feed_batches(batches, &mut |e| sent.push(e))?,
+            Input::Gap(_) => {}
+        }
         self.next = through;
         fail::fail_point!("mid_batch");
         self.see(at, &advance.controls, &mut |e| sent.push(e))?;
         let mut progress = self.emit(sent)?;
-        (progress.records, progress.tick) = (records.len() as u64, tick);
+        progress.records = (through - from) as u64;
+        (progress.prefiltered, progress.tick) = (prefiltered, tick);
         Ok(progress)
     }
 
@@ -356,9 +375,8 @@ impl<T: Topics> PartitionWorker<T> {
         Ok(at.start)
     }
 
-    fn is_misplaced(&self, record: &LogRecord) -> bool {
-        let key = record.key.as_deref().filter(|_| self.job.plan.partition_by.is_some());
-        key.is_some_and(|key| partition_of_key(key, self.partitions) != self.partition)
+    fn is_misplaced(&self, key: &[u8]) -> bool {
+        self.job.plan.partition_by.is_some() && partition_of_key(key, self.partitions) != self.partition
     }
 
     /// The chain sees control events; `at` is the entry they stand in.

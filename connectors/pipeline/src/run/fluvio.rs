@@ -303,9 +303,6 @@ fn assignment(
     share: Share,
 ) -> Result<Assignment> {
     let name = &pipeline.meta.name;
-    if pipeline.placement == Placement::SpuPrefilter {
-        bail!("pipeline `{name}`: `placement: spu-prefilter` is not built yet; `worker` gives the same records");
-    }
     let plan = PlanSpec::new(pipeline)?;
     let Some(partitions) = log.partitions(&plan.input_topic)? else {
         bail!(
@@ -326,6 +323,7 @@ fn assignment(
         retain: pipeline.checkpoint.retain,
         recovery: pipeline.recovery,
         keep_waiting: (pipeline.backpressure == Backpressure::DropOldest).then_some(KEEP_WAITING),
+        prefilter: pipeline.placement == Placement::SpuPrefilter,
         careful: false,
         instance: session.to_string(),
     };

@@ -150,6 +150,8 @@ pub struct PartitionRecord {
     pub lag_records: i64,
     /// Records that belong in another partition by their key
     pub misplaced: u64,
+    /// Records that the SPU's modules have seen in the place of the worker's
+    pub prefiltered: u64,
     /// Bytes of records that wait on the worker's disk
     pub spilled_bytes: u64,
     /// Times that it came back after an error

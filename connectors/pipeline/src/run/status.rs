@@ -32,6 +32,8 @@ pub struct PartitionStatus {
     pub misplaced: u64,
     /// Bytes of records that wait on this machine's disk
     pub spilled_bytes: u64,
+    /// Records that the SPU's modules have seen in the place of the worker's
+    pub prefiltered: u64,
     /// Times that it came back after an error
     pub recoveries: u64,
     /// Numbers of all incarnations
@@ -58,6 +60,7 @@ impl PartitionStatus {
             snapshot: None,
             misplaced: 0,
             spilled_bytes: 0,
+            prefiltered: 0,
             recoveries: 0,
             summary: None,
             latency_ms: latencies(),
@@ -70,6 +73,7 @@ impl PartitionStatus {
     /// Takes note of a step that ended at `now`, microseconds since the epoch; its latency, milliseconds.
     pub fn note(&mut self, progress: &Progress, now: i64) -> Option<u64> {
         self.records += progress.records;
+        self.prefiltered += progress.prefiltered;
         self.recent.extend(progress.recent.iter().cloned());
         let newest = progress.newest_log_time_ms.filter(|ms| *ms >= 0);
         let latency_ms = newest.map(|newest| (now / 1000 - newest).clamp(0, MAX_LATENCY_MS as i64) as u64);
@@ -117,6 +121,7 @@ impl PartitionStatus {
             offsets: Offsets { next: self.next, end: self.end, snapshot: self.snapshot },
             lag_records: self.lag_records(),
             misplaced: self.misplaced,
+            prefiltered: self.prefiltered,
             spilled_bytes: self.spilled_bytes,
             recoveries: self.recoveries,
             run: self.summary.as_ref().map_or(Value::Null, Summary::json),

@@ -1,5 +1,6 @@
 //! One pipeline over its partitions: a chain each, created when its first record comes.
 
+use crate::chain::front::FrontBatch;
 use crate::chain::{Chain, ChainOptions};
 use crate::host::{Lines, LogRecord};
 use crate::output::Emission;
@@ -69,6 +70,21 @@ impl Worker {
     /// Records of one partition, in offset order.
     pub fn process(&mut self, partition: u32, records: &[LogRecord], send: &mut dyn FnMut(Emission)) -> Result<()> {
         self.with(partition, send, |chain, emit| chain.process(records, emit))
+    }
+
+    /// What the front made of batches in an SPU; see [`Chain::process_front`].
+    pub fn process_front(
+        &mut self,
+        partition: u32,
+        batches: &[FrontBatch],
+        send: &mut dyn FnMut(Emission),
+    ) -> Result<bool> {
+        let mut taken = false;
+        self.with(partition, send, |chain, emit| {
+            taken = chain.process_front(batches, emit)?;
+            Ok(())
+        })?;
+        Ok(taken)
     }
 
     /// Lines of a file, for one partition.

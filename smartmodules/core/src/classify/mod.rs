@@ -152,6 +152,17 @@ impl Stage for Classify {
         ]
     }
 
+    fn is_fresh(&self) -> bool {
+        true
+    }
+
+    fn count(&mut self, added: &[u64]) {
+        let Counts { events, passed, labelled, unlabelled } = &mut self.counts;
+        for (count, more) in [events, passed, labelled, unlabelled].into_iter().zip(added) {
+            *count += more;
+        }
+    }
+
     fn snapshot(&self) -> Vec<u8> {
         save(&self.counts)
     }

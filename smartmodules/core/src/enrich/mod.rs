@@ -131,6 +131,18 @@ impl Stage for Enrich {
         ]
     }
 
+    /// Reference records have changed no table.
+    fn is_fresh(&self) -> bool {
+        self.counts.reference_rows == 0
+    }
+
+    fn count(&mut self, added: &[u64]) {
+        if let [events, _passed, _dead, missed, ..] = added {
+            self.counts.events += events;
+            self.counts.missed += missed;
+        }
+    }
+
     fn snapshot(&self) -> Vec<u8> {
         save(&State { counts: self.counts, tables: self.tables.iter().map(Table::state).collect() })
     }

@@ -145,6 +145,17 @@ impl Stage for Filter {
         ]
     }
 
+    fn is_fresh(&self) -> bool {
+        self.dedupe.is_none()
+    }
+
+    fn count(&mut self, added: &[u64]) {
+        let Counts { events, passed, filtered, duplicate, dead } = &mut self.counts;
+        for (count, more) in [events, passed, filtered, duplicate, dead].into_iter().zip(added) {
+            *count += more;
+        }
+    }
+
     fn snapshot(&self) -> Vec<u8> {
         save(&(&self.counts, self.dedupe.as_ref().map(Dedupe::state)))
     }

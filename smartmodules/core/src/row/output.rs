@@ -128,6 +128,11 @@ impl Output {
         self.rows.len() >= OUTPUT_LIMIT_BYTES
     }
 
+    /// Bytes of the rows written.
+    pub fn size_bytes(&self) -> usize {
+        self.rows.len()
+    }
+
     /// Nothing written?
     pub fn is_empty(&self) -> bool {
         self.count == 0

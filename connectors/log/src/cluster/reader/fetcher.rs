@@ -1,9 +1,11 @@
 //! The task behind a reader: holds the stream, refuses what is not whole, reconnects.
 
+mod modules;
+
 use super::super::connection::{Connection, FetchStream, NoPartition};
 use super::super::{Cluster, refuse_deduplication};
 use super::{Progress, ReaderOptions};
-use crate::{LogRecord, NO_LOG_TIME};
+use crate::{LogRecord, NO_LOG_TIME, SpuChain, SpuOutput};
 use anyhow::{Result, anyhow};
 use fluvio::dataplane::link::ErrorCode;
 use fluvio::dataplane::record::{BATCH_HEADER_SIZE, BATCH_PREAMBLE_SIZE, Batch, RawRecords, Record};
@@ -26,12 +28,19 @@ const HANDED_ON_BYTES: usize = 1 << 20;
 /// accident.
 const FRUITLESS_LIMIT: u32 = 8;
 
+/// Silences in a row, of [`ReaderOptions::silence`] each, in which an SPU may be busy with modules.
+const MODULES_MAY_TAKE: u32 = 6;
+
 /// What the task hands over.
 pub(super) enum Fetched {
     /// Records, each one offset behind the one before
     Records(Vec<LogRecord>),
+    /// What modules made of batches, each beginning where the one before ended
+    Outputs(Vec<SpuOutput>),
     /// The log has lost these
     Gap(Range<i64>),
+    /// The SPU does not run the modules, or not well; the task has ended
+    Refused(String),
 }
 
 /// Why a session ended.
@@ -42,6 +51,8 @@ enum End {
     Again(anyhow::Error),
     /// The SPU answers, but not with what was asked for; try again, not for ever
     Fruitless(anyhow::Error),
+    /// The SPU cannot run the modules
+    Refused(anyhow::Error),
     /// Trying again is no use
     Fatal(anyhow::Error),
 }
@@ -61,6 +72,7 @@ pub(super) struct Fetcher {
     /// Offset of the record that is fetched next
     position: i64,
     fetch_bytes: i32,
+    chain: Option<Arc<SpuChain>>,
 }
 
 impl Fetcher {
@@ -68,11 +80,12 @@ impl Fetcher {
         cluster: Arc<Cluster>,
         (topic, partition): (&str, u32),
         position: i64,
+        chain: Option<Arc<SpuChain>>,
         options: ReaderOptions,
         progress: Arc<Progress>,
     ) -> Fetcher {
         let fetch_bytes = options.fetch_bytes.max(1);
-        Fetcher { cluster, topic: topic.to_owned(), partition, options, progress, position, fetch_bytes }
+        Fetcher { cluster, topic: topic.to_owned(), partition, options, progress, position, fetch_bytes, chain }
     }
 
     /// Runs until the reader is dropped or an error that does not pass.
@@ -87,10 +100,15 @@ impl Fetcher {
             let reason = match end {
                 End::Dropped => return,
                 End::Fatal(error) => return drop(out.send(Err(error)).await),
+                End::Refused(error) => return drop(out.send(Ok(Fetched::Refused(format!("{error:#}")))).await),
                 End::Fruitless(error) => {
                     fruitless += 1;
                     if fruitless >= FRUITLESS_LIMIT {
-                        return drop(out.send(Err(error)).await);
+                        let told = match self.chain {
+                            Some(_) => Ok(Fetched::Refused(format!("{error:#}"))),
+                            None => Err(error),
+                        };
+                        return drop(out.send(told).await);
                     }
                     error
                 }
@@ -125,14 +143,21 @@ impl Fetcher {
             out.send(Ok(Fetched::Gap(gap))).await.map_err(|_| End::Dropped)?;
             self.position = extent.start;
         }
-        let mut stream = connection.fetch(self.position, self.fetch_bytes, self.options.isolation).await?;
+        let modules = match &self.chain {
+            Some(chain) => modules::invocations(&self.cluster, chain).await?,
+            None => Vec::new(),
+        };
+        let mut stream = connection.fetch(self.position, self.fetch_bytes, self.options.isolation, modules).await?;
         self.progress.set_trouble(None);
         loop {
             let response = self.respond(&connection, &mut stream, out).await?;
             let before = self.position;
             let id = response.stream_id;
             self.refuse_error(response.partition.error_code.clone(), extent.end)?;
-            let cut = self.use_batches(response, out).await?;
+            let cut = match self.chain.clone() {
+                Some(chain) => self.use_outputs(&chain, response, out).await?,
+                None => self.use_batches(response, out).await?,
+            };
             if self.position == before {
                 return Err(self.nothing_usable(cut));
             }
@@ -147,6 +172,7 @@ impl Fetcher {
         stream: &mut FetchStream,
         out: &Sender<Result<Fetched>>,
     ) -> Result<DefaultStreamFetchResponse, End> {
+        let mut silences = 0;
         loop {
             let answer = tokio::select! {
                 answer = tokio::time::timeout(self.options.silence, stream.next()) => answer,
@@ -158,11 +184,13 @@ impl Fetcher {
                 Ok(None) => return Err(End::Again(anyhow!("the SPU ended the stream"))),
                 Err(_) => {
                     let end = connection.extent().await?.end;
-                    if end > self.position {
-                        return Err(End::Again(anyhow!(
-                            "the stream is silent at {} and the partition ends at {end}",
-                            self.position
-                        )));
+                    silences = if end > self.position { silences + 1 } else { 0 };
+                    let why = || anyhow!("the stream is silent at {} and the partition ends at {end}", self.position);
+                    match self.chain {
+                        None if silences > 0 => return Err(End::Again(why())),
+                        // It compiles the modules, and goes through a whole segment before it answers.
+                        Some(_) if silences > MODULES_MAY_TAKE => return Err(End::Refused(why())),
+                        _ => {}
                     }
                 }
             }
@@ -174,6 +202,18 @@ impl Fetcher {
         match code {
             ErrorCode::None => Ok(()),
             ErrorCode::TopicDeleted | ErrorCode::PermissionDenied => Err(End::Fatal(error)),
+            // A trap comes as `Other`.
+            ErrorCode::SmartModuleError
+            | ErrorCode::SmartModuleNotFound { .. }
+            | ErrorCode::SmartModuleInvalid { .. }
+            | ErrorCode::SmartModuleInvalidExports { .. }
+            | ErrorCode::SmartModuleRuntimeError(_)
+            | ErrorCode::SmartModuleChainInitError(_)
+            | ErrorCode::Other(_)
+                if self.chain.is_some() =>
+            {
+                Err(End::Refused(error))
+            }
             // Behind the end there is no such record yet, and it may never come.
             _ if self.position > end => Err(End::Fruitless(error.context(format!(
                 "offset {} is behind the end of {}/{}, which is {end}: the topic was made anew, or its SPU lost data",
@@ -227,8 +267,10 @@ impl Fetcher {
 
     /// No batch of an answer could be used: it was too small for one, or the log has a hole.
     fn nothing_usable(&mut self, cut: Option<i32>) -> End {
-        let needed = cut.map_or(0, |bytes| bytes.saturating_add(BATCH_PREAMBLE_SIZE as i32));
-        self.fetch_bytes = needed.max(self.fetch_bytes.saturating_mul(2));
+        if self.chain.is_none() {
+            let needed = cut.map_or(0, |bytes| bytes.saturating_add(BATCH_PREAMBLE_SIZE as i32));
+            self.fetch_bytes = needed.max(self.fetch_bytes.saturating_mul(2));
+        }
         End::Fruitless(anyhow!("the SPU sends no whole batch at offset {}", self.position))
     }
 }

@@ -38,7 +38,8 @@ impl std::error::Error for StageFailed {}
 impl<T: Topics> PartitionWorker<T> {
     /// Gives records to the chain; a quarantined one becomes a dead letter.
     pub(super) fn feed(&mut self, records: &[LogRecord], send: &mut dyn FnMut(Emission)) -> Result<()> {
-        self.misplaced += records.iter().filter(|r| self.is_misplaced(r)).count() as u64;
+        self.misplaced +=
+            records.iter().filter(|r| r.key.as_deref().is_some_and(|key| self.is_misplaced(key))).count() as u64;
         let mut rest = records;
         while let Some(at) = rest.iter().position(|r| self.quarantined.contains_key(&r.offset)) {
             self.process(&rest[..at], send)?;
@@ -54,14 +55,14 @@ impl<T: Topics> PartitionWorker<T> {
         let size = if self.job.careful { 1 } else { records.len().max(1) };
         for batch in records.chunks(size) {
             if let Err(error) = traps(batch).and_then(|()| self.worker.process(self.partition, batch, send)) {
-                return Err(self.failed(batch, &error));
+                return Err(self.failed(batch[0].offset, &error));
             }
         }
         Ok(())
     }
 
-    fn failed(&mut self, batch: &[LogRecord], error: &Error) -> Error {
-        let offset = batch.first().map_or(self.next, |r| r.offset);
+    /// A stage failed on what begins at `offset`.
+    pub(super) fn failed(&mut self, offset: i64, error: &Error) -> Error {
         let mut failed = StageFailed { offset, quarantined: false, why: format!("{error:#}") };
         if self.job.careful {
             let entry = Quarantine { holder: self.holder.clone(), offset, detail: format!("{error:#}") };
@@ -96,7 +97,7 @@ pub(in crate::exact) fn dead_letter(plan: &PlanSpec, partition: u32, record: &Lo
 
 /// In tests of this crate a stage fails on records with this text.
 #[cfg(test)]
-fn traps(records: &[LogRecord]) -> Result<()> {
+pub(in crate::exact) fn traps(records: &[LogRecord]) -> Result<()> {
     let poison = |r: &LogRecord| r.value.windows(6).any(|w| w == b"POISON");
     match records.iter().any(poison) {
         true => anyhow::bail!("stage `filter`: a trap"),

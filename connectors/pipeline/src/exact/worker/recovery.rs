@@ -134,22 +134,28 @@ impl<T: Topics> PartitionWorker<T> {
             return Ok(self.skipped(advance));
         }
         let mut sent = Vec::new();
-        while self.next < advance.through {
+        self.feed_range(advance.through, &mut |e| sent.push(e))?;
+        self.see(at, &advance.controls, &mut |e| sent.push(e))?;
+        Ok(sent)
+    }
+
+    /// Reads the records up to `through` and gives them to the chain.
+    pub(super) fn feed_range(&mut self, through: i64, send: &mut dyn FnMut(Emission)) -> Result<()> {
+        while self.next < through {
             let topic = self.job.plan.input_topic.clone();
             let mut records = match self.log.read(&topic, self.partition, self.next, BATCH_BYTES, PATIENCE)? {
                 Read::Records(records) => records,
                 Read::Gap(range) => bail!("records {} to {} of `{topic}` are gone", range.start, range.end),
             };
-            records.retain(|r| r.offset < advance.through);
+            records.retain(|r| r.offset < through);
             same_clock(&mut records);
             let Some(end) = records.last().map(|r| r.offset + 1) else {
                 bail!("record {} of `{topic}` did not come", self.next)
             };
-            self.feed(&records, &mut |e| sent.push(e))?;
+            self.feed(&records, send)?;
             self.next = end;
         }
-        self.see(at, &advance.controls, &mut |e| sent.push(e))?;
-        Ok(sent)
+        Ok(())
     }
 
     /// Writes the outputs of the last advance that are missing.
