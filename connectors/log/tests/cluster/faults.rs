@@ -4,7 +4,9 @@ use crate::common::{LONG, consume, number, numbered, read_to, reader, record};
 use fluvio::consumer::ConsumerConfigExtBuilder;
 use fluvio::{Fluvio, FluvioClusterConfig, Offset, RecordKey};
 use futures_util::StreamExt;
-use perfstream_log::cluster::{AppendError, ClusterTopics, ReaderCounters, ReaderOptions, Writer, WriterOptions};
+use perfstream_log::cluster::{
+    AppendError, ClusterTopics, Reader, ReaderCounters, ReaderOptions, Writer, WriterOptions,
+};
 use perfstream_log::spill::{SpillOptions, Spilling};
 use perfstream_log::testing::{TestCluster, TopicOptions, Traffic};
 use perfstream_log::{NewRecord, Read, Topics};
