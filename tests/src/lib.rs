@@ -55,6 +55,19 @@ pub fn module(stage: &str) -> Vec<u8> {
     }
 }
 
+/// The filter by Fluvio's macro, `tests/naive`.
+///
+/// # Panics
+/// If it is not built.
+pub fn naive() -> Vec<u8> {
+    let dir = std::env::var_os("PERFSTREAM_MODULES").map_or_else(|| root().join("target/modules"), PathBuf::from);
+    let path = dir.with_file_name("test-modules").join("naive.wasm");
+    match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) => panic!("{}: {error}; `cargo xtask build --modules-only` builds it", path.display()),
+    }
+}
+
 /// Options for a chain of real modules.
 pub fn wasm() -> ChainOptions {
     ChainOptions { modules: modules(), ..ChainOptions::default() }

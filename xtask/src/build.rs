@@ -49,6 +49,20 @@ pub fn wasm() -> Result<PathBuf> {
     Ok(dir)
 }
 
+/// Builds `tests/naive`, the module by Fluvio's macro that tests compare with, into
+/// `target/test-modules`. A cargo run of its own: the macro's `alloc` must not get into the others.
+pub fn naive() -> Result<()> {
+    let target_dir = target().join("wasm");
+    let mut command = Toolchain::find()?.cargo_build();
+    command.args(["--locked", "--profile", "release-wasm", "--package", "perfstream-naive", "--target-dir"]);
+    run(command.arg(&target_dir))?;
+    let dir = target().join("test-modules");
+    std::fs::create_dir_all(&dir)?;
+    let built = target_dir.join("wasm32-unknown-unknown/release-wasm/perfstream_naive.wasm");
+    std::fs::copy(&built, dir.join("naive.wasm")).with_context(|| format!("{} was not built", built.display()))?;
+    Ok(())
+}
+
 /// Builds the modules and `target/release/perfstream` around them; returns the binary.
 pub fn all() -> Result<PathBuf> {
     let dir = wasm()?;

@@ -17,6 +17,7 @@ Examples:
   cargo xtask kill --rounds 100 --cluster            workers on a cluster of its own (needs fluvio-run)
   cargo xtask kill --rounds 50 --cluster --spu       the cluster's SPU
   cargo xtask kill --rounds 20 --cluster --pause     workers are paused beside their successors
+  cargo xtask kill --rounds 50 --cluster --network   the network between worker and SPU breaks
   cargo xtask kill --rounds 50 --cluster --placement spu-prefilter
   cargo xtask kill --cluster --without id_scan       proves the harness: it must see what is missing")]
 pub struct Args {
@@ -32,6 +33,9 @@ pub struct Args {
     /// Pause workers beside their successors instead of killing them
     #[arg(long, requires = "cluster")]
     pub pause: bool,
+    /// Break the network between the worker and the SPU
+    #[arg(long, requires = "cluster")]
+    pub network: bool,
     /// Where the stateless front of the chain runs: `worker` or `spu-prefilter`
     #[arg(long, default_value = "worker")]
     pub placement: String,
@@ -61,7 +65,9 @@ pub fn harness(args: &Args) -> Result<Command> {
     command.env("PERFSTREAM_MODULES", build::modules_dir());
     command.arg("--rounds").arg(args.rounds.to_string()).arg("--seed").arg(args.seed.to_string());
     command.arg("--placement").arg(&args.placement);
-    for (on, flag) in [(args.cluster, "--cluster"), (args.spu, "--spu"), (args.pause, "--pause")] {
+    for (on, flag) in
+        [(args.cluster, "--cluster"), (args.spu, "--spu"), (args.pause, "--pause"), (args.network, "--network")]
+    {
         command.args(on.then_some(flag));
     }
     if let Some(without) = &args.without {
@@ -73,7 +79,16 @@ pub fn harness(args: &Args) -> Result<Command> {
 impl Args {
     /// Rounds of the embedded run, or on a cluster.
     pub fn rounds(rounds: u32, cluster: bool) -> Args {
-        Args { rounds, cluster, spu: false, pause: false, placement: "worker".into(), seed: 1, without: None }
+        Args {
+            rounds,
+            cluster,
+            spu: false,
+            pause: false,
+            network: false,
+            placement: "worker".into(),
+            seed: 1,
+            without: None,
+        }
     }
 }
 

@@ -67,7 +67,11 @@ pub(crate) struct Place {
 impl Cluster {
     /// Connects to the system controller.
     pub async fn connect(target: &Target) -> Result<Cluster> {
-        let config = target.config()?;
+        Cluster::connect_by(target.config()?).await
+    }
+
+    /// Connects as a Fluvio profile says.
+    pub(crate) async fn connect_by(config: FluvioClusterConfig) -> Result<Cluster> {
         let what = format!("cannot connect to a Fluvio cluster at {}", config.endpoint);
         let fluvio = within(ANSWER_WITHIN, Fluvio::connect_with_config(&config)).await.context(what)?;
         Ok(Cluster { config, fluvio, admin: Mutex::new(None) })

@@ -7,11 +7,13 @@
 
 mod process;
 mod proxy;
+mod tls;
 
 pub use proxy::{Proxy, Traffic};
 
-use crate::cluster::{Cluster, ClusterTopics, Target};
+use crate::cluster::{Cluster, ClusterTopics};
 use anyhow::{Context, Result, bail};
+use fluvio::FluvioClusterConfig;
 use fluvio::metadata::customspu::CustomSpuSpec;
 use fluvio::metadata::partition::{PartitionResolution, PartitionSpec};
 use fluvio::metadata::spu::SpuSpec;
@@ -24,6 +26,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use tls::Tls;
 use tokio::runtime::Runtime;
 
 /// How long anything of the cluster may take to come up.
@@ -53,6 +56,7 @@ pub struct TestCluster {
     address: String,
     private_address: String,
     binary: PathBuf,
+    tls: Option<Tls>,
     dir: TempDir,
     // Last, for dropping a connection may need it.
     runtime: Runtime,
@@ -80,15 +84,24 @@ impl TestCluster {
         TestCluster::start_with(1, true)
     }
 
+    /// A cluster that takes clients by TLS alone, with a certificate of their own.
+    pub fn start_with_tls() -> Option<TestCluster> {
+        TestCluster::start_as(1, false, true)
+    }
+
     /// A cluster with several SPUs, each behind a proxy or none.
     pub fn start_with(spus: u16, proxied: bool) -> Option<TestCluster> {
+        TestCluster::start_as(spus, proxied, false)
+    }
+
+    fn start_as(spus: u16, proxied: bool, tls: bool) -> Option<TestCluster> {
         let Some(binary) = server_binary() else {
             eprintln!(
                 "skipped: tests on a Fluvio cluster, for there is no fluvio-run on PATH and FLUVIO_RUN does not name one"
             );
             return None;
         };
-        Some(TestCluster::up(binary, spus, proxied).unwrap_or_else(|error| panic!("test cluster: {error:#}")))
+        Some(TestCluster::up(binary, spus, proxied, tls).unwrap_or_else(|error| panic!("test cluster: {error:#}")))
     }
 
     /// The cluster that other tests of this process use at this moment too, or a new one.
@@ -103,21 +116,25 @@ impl TestCluster {
         Some(started)
     }
 
-    fn up(binary: PathBuf, spus: u16, proxied: bool) -> Result<TestCluster> {
+    fn up(binary: PathBuf, spus: u16, proxied: bool, tls: bool) -> Result<TestCluster> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let dir = tempfile::tempdir()?;
         let [public, private] = free_ports()?;
         let (address, private_address) = (format!("127.0.0.1:{public}"), format!("127.0.0.1:{private}"));
+        let tls = if tls { Some(Tls::new(dir.path())?) } else { None };
         let meta = dir.path().join("meta");
-        let controller = Process::start(
-            &binary,
-            &["sc", "--local", &meta.to_string_lossy(), "--bind-public", &address, "--bind-private", &private_address],
-            &[],
-            &dir.path().join("sc.log"),
-        )?;
-        let target = Target::Address(address.clone());
-        let cluster =
-            runtime.block_on(until("the system controller listens", async || Cluster::connect(&target).await.ok()))?;
+        let meta = meta.to_string_lossy();
+        let mut arguments = vec!["sc", "--local", &meta, "--bind-public", &address, "--bind-private", &private_address];
+        let more = tls_arguments(tls.as_ref())?;
+        arguments.extend(more.iter().map(String::as_str));
+        let controller = Process::start(&binary, &arguments, &[], &dir.path().join("sc.log"))?;
+        let mut config = FluvioClusterConfig::new(address.clone());
+        if let Some(tls) = &tls {
+            config.tls = tls.policy();
+        }
+        let cluster = runtime.block_on(until("the system controller listens", async || {
+            Cluster::connect_by(config.clone()).await.ok()
+        }))?;
         let cluster = TestCluster {
             spus: Mutex::default(),
             _controller: controller,
@@ -125,6 +142,7 @@ impl TestCluster {
             address,
             private_address,
             binary,
+            tls,
             dir,
             runtime,
         };
@@ -160,6 +178,7 @@ impl TestCluster {
     fn start_process(&self, id: i32, public: u16, private: u16) -> Result<Process> {
         let data = self.dir.path().join(format!("spu-{id}"));
         let socket = self.dir.path().join(format!("spu-{id}.sock"));
+        let more = tls_arguments(self.tls.as_ref())?;
         let arguments = [
             "spu",
             "-i",
@@ -173,6 +192,7 @@ impl TestCluster {
             "--log-base-dir",
             &data.to_string_lossy(),
         ];
+        let arguments: Vec<&str> = arguments.into_iter().chain(more.iter().map(String::as_str)).collect();
         // Without a socket of its own an SPU takes over that of any other on the machine.
         let environment = [("FLUVIO_METRIC_SPU", socket.as_path())];
         Process::start(&self.binary, &arguments, &environment, &self.dir.path().join(format!("spu-{id}.log")))
@@ -190,6 +210,15 @@ impl TestCluster {
     /// `HOST:PORT` of the system controller.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// A Fluvio profile (`FLV_PROFILE_PATH`) for a cluster with TLS; one that is not `trusted` names an
+    /// authority that has not signed the server's certificate.
+    ///
+    /// Panics if the cluster was started without TLS.
+    pub fn profile(&self, trusted: bool) -> PathBuf {
+        let tls = self.tls.as_ref().expect("the cluster was started without TLS");
+        tls.profile(&self.address, trusted).unwrap_or_else(|error| panic!("{error:#}"))
     }
 
     /// A connection to it.
@@ -269,6 +298,13 @@ impl TestCluster {
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Spu>> {
         self.spus.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A server with TLS needs an address without it, for its own use.
+fn tls_arguments(tls: Option<&Tls>) -> Result<Vec<String>> {
+    let Some(tls) = tls else { return Ok(Vec::new()) };
+    let [plain] = free_ports()?;
+    Ok(tls.arguments(&format!("127.0.0.1:{plain}")))
 }
 
 /// Asks again and again until there is an answer.

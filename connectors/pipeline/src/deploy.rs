@@ -5,10 +5,12 @@ mod plan;
 
 pub use plan::{Action, Found, Options, Step, Wanted, refused, removals, steps, wanted};
 
+use crate::model::Pipeline;
 use crate::modules::Modules;
+use crate::plan::PlanSpec;
 use crate::{docs, registry, topics};
-use anyhow::{Context, Result, bail};
-use perfstream_log::cluster::{ClusterTopics, TopicKeep};
+use anyhow::{Context, Result, bail, ensure};
+use perfstream_log::cluster::{ClusterTopics, TopicKeep, module_hash};
 use perfstream_log::{NewRecord, Read, Topics};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -41,6 +43,28 @@ pub fn look(log: &mut ClusterTopics, runtime: &Handle) -> Result<Found> {
         false => Vec::new(),
     };
     Ok(Found { topics, modules, deployments })
+}
+
+/// Refuses to run stages of which the cluster has other bytes: a worker of the build that deployed them
+/// would share their state. What is not deployed at all is nobody's.
+pub fn agree(log: &ClusterTopics, runtime: &Handle, pipelines: &[Pipeline], modules: &Modules) -> Result<()> {
+    let found = runtime.block_on(log.cluster().modules())?;
+    for pipeline in pipelines {
+        for stage in &PlanSpec::new(pipeline)?.chain.stages {
+            let uses = format!("{}/{}@{}", registry::GROUP, stage.stage, registry::VERSION);
+            let Some(there) = found.get(&uses) else { continue };
+            let hash = module_hash(&modules.load(&stage.stage)?);
+            ensure!(
+                there.hash == hash,
+                "pipeline `{}`: the cluster has other bytes under `{uses}`: hash {}, this perfstream {}. Run the perfstream \
+                 that deployed it, or deploy this one's modules: `perfstream deploy … --replace-modules`",
+                pipeline.meta.name,
+                &there.hash[..12],
+                &hash[..12]
+            );
+        }
+    }
+    Ok(())
 }
 
 /// The newest record of each name that still stands.

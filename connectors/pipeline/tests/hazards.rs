@@ -1,10 +1,12 @@
-//! What Fluvio does to a chain that runs in the SPU (the hazards H1 to H6 that ARCHITECTURE.md names):
-//! each test shows the loss with Fluvio's own consumer and the same modules, and that a worker has none,
-//! nor one whose front the SPU runs.
+//! What Fluvio does to a chain that runs in the SPU (the hazards H1 to H8 that ARCHITECTURE.md names):
+//! each test shows the loss with Fluvio's own consumer, and that a worker has none, nor one whose front
+//! the SPU runs. H1 to H6 have the same module on both sides, H7 and H8 one that `#[smartmodule]` made
+//! (`tests/naive`).
 
 use fluvio::Offset;
 use fluvio::consumer::{
-    ConsumerConfigExtBuilder, SmartModuleExtraParams, SmartModuleInvocation, SmartModuleInvocationWasm, SmartModuleKind,
+    ConsumerConfigExtBuilder, RetryMode, SmartModuleExtraParams, SmartModuleInvocation, SmartModuleInvocationWasm,
+    SmartModuleKind,
 };
 use futures_util::StreamExt;
 use perfstream::chain::ChainOptions;
@@ -20,6 +22,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// What Fluvio's consumer does after an error unless told otherwise.
+const FLUVIO_RETRIES: RetryMode = RetryMode::TryUntil(100);
 
 /// A cluster on which one filter is deployed as a pipeline.
 struct Case {
@@ -84,6 +89,11 @@ impl Case {
 
     /// What Fluvio's consumer gives with the filter in the SPU: offset, log time and value.
     fn naive(&self, start: i64) -> Vec<(i64, i64, Vec<u8>)> {
+        self.consume(start, self.filter(), FLUVIO_RETRIES)
+    }
+
+    /// The pipeline's filter, as `perfstream transforms` hands it to Fluvio.
+    fn filter(&self) -> SmartModuleInvocation {
         let stage = &self.plan.chain.stages[0];
         let mut stateless = self.plan.clone();
         let keeps_state = stage.config.contains("dedupe");
@@ -94,23 +104,43 @@ impl Case {
         let (steps, _) = transforms::front(&stateless).expect("a front");
         let mut params: BTreeMap<String, String> = steps[0].with.iter().cloned().collect();
         params.insert("config".into(), stage.config.clone());
-        let filter = SmartModuleInvocation {
+        SmartModuleInvocation {
             wasm: SmartModuleInvocationWasm::Predefined(steps[0].uses.clone()),
             kind: SmartModuleKind::Generic(Default::default()),
             params: SmartModuleExtraParams::from(params),
             name: Some("filter".into()),
-        };
+        }
+    }
+
+    /// The filter by Fluvio's macro.
+    fn macro_filter(&self) -> SmartModuleInvocation {
+        let modules = std::env::var_os("PERFSTREAM_MODULES").map(PathBuf::from);
+        let modules = modules.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/modules"));
+        let path = modules.with_file_name("test-modules").join("naive.wasm");
+        let wasm = std::fs::read(&path).unwrap_or_else(|error| {
+            panic!("{}: {error}; `cargo xtask build --modules-only` builds it", path.display())
+        });
+        SmartModuleInvocation {
+            wasm: SmartModuleInvocationWasm::adhoc_from_bytes(&wasm).expect("a module"),
+            kind: SmartModuleKind::Generic(Default::default()),
+            params: SmartModuleExtraParams::default(),
+            name: None,
+        }
+    }
+
+    fn consume(&self, start: i64, module: SmartModuleInvocation, retry: RetryMode) -> Vec<(i64, i64, Vec<u8>)> {
         self.cluster.block_on(async {
             let mut config = ConsumerConfigExtBuilder::default();
             let start = Offset::absolute(start).expect("an offset");
-            config.topic("in").partition(0).offset_start(start).smartmodule(vec![filter]);
+            config.topic("in").partition(0).offset_start(start).smartmodule(vec![module]).retry_mode(retry);
             let client = self.cluster.cluster().client();
             let mut stream = client.consumer_with_config(config.build().expect("a config")).await.expect("a stream");
             let mut found = Vec::new();
             // The SPU compiles the module first. After that, what has not come in three seconds does not.
             let mut patience = Duration::from_secs(15);
-            while let Ok(Some(Ok(record))) = tokio::time::timeout(patience, stream.next()).await {
-                found.push((record.offset(), record.timestamp(), record.value().to_vec()));
+            while let Ok(Some(item)) = tokio::time::timeout(patience, stream.next()).await {
+                // An error is an item of the stream; what follows it comes or not.
+                found.extend(item.ok().map(|record| (record.offset(), record.timestamp(), record.value().to_vec())));
                 patience = Duration::from_secs(3);
             }
             found
@@ -119,7 +149,11 @@ impl Case {
 
     /// What a worker writes.
     fn ours(&self) -> Vec<LogRecord> {
-        self.perfstream(&["run", "--stop-at-end"], &self.file);
+        self.ours_with(&[])
+    }
+
+    fn ours_with(&self, options: &[&str]) -> Vec<LogRecord> {
+        self.perfstream(&[&["run", "--stop-at-end"], options].concat(), &self.file);
         self.all("out-worker")
     }
 
@@ -183,6 +217,15 @@ fn event(n: usize, hit: bool, bytes: usize) -> Vec<u8> {
 fn number(value: &[u8]) -> u64 {
     let value: Value = serde_json::from_slice(value).expect("JSON");
     value["n"].as_u64().expect("a number")
+}
+
+/// The reason of each dead letter and the offset it is about.
+fn letters(records: &[LogRecord]) -> Vec<(String, i64)> {
+    let letter = |r: &LogRecord| {
+        let letter: Value = serde_json::from_slice(&r.value).expect("JSON");
+        (letter["reason"].as_str().expect("a reason").to_string(), letter["offset"].as_i64().expect("an offset"))
+    };
+    records.iter().map(letter).collect()
 }
 
 fn numbers(records: &[LogRecord]) -> Vec<u64> {
@@ -318,4 +361,38 @@ fn h5_and_h6_source_offset_and_log_time_are_lost() {
     let source = |r: &LogRecord| serde_json::from_slice::<Value>(&r.value).expect("JSON")["source_offset"].as_i64();
     assert_eq!(ours.iter().map(source).collect::<Vec<_>>(), [Some(7), Some(12), Some(14)]);
     assert!(ours.iter().all(|r| r.log_time_ms > 0));
+}
+
+#[test]
+#[ignore = "needs a Fluvio server"]
+fn h7_an_error_takes_the_rest_of_its_batch_with_it() {
+    let case = Case::new("{ where: n >= 0 }", TopicOptions::default());
+    case.produce((0..10).map(|n| if n == 3 { b"{\"n\":".to_vec() } else { event(n, true, 100) }));
+    let of = |retry| -> Vec<u64> {
+        case.consume(0, case.macro_filter(), retry).iter().map(|(_, _, value)| number(value)).collect()
+    };
+    assert_eq!(of(RetryMode::Disabled), [0, 1, 2], "Fluvio goes on behind a record that a module refuses now");
+    // By default the client keeps the error to itself and begins again, at the same record.
+    assert_eq!(of(FLUVIO_RETRIES), [0, 1, 2], "Fluvio's client gets past a record that a module refuses now");
+    assert_eq!(numbers(&case.ours()), [0, 1, 2, 4, 5, 6, 7, 8, 9]);
+    assert_eq!(letters(&case.all("dead-letters")), [("invalid_json".to_string(), 3)]);
+}
+
+#[test]
+#[ignore = "needs a Fluvio server"]
+fn h8_a_trap_ends_the_stream_in_silence() {
+    let case = Case::new("{ where: n >= 0 }", TopicOptions::default());
+    case.produce((0..3).map(|n| event(n, true, 100)));
+    case.produce([b"{\"hit\":true}".to_vec()]);
+    case.produce((4..6).map(|n| event(n, true, 100)));
+    for retry in [RetryMode::Disabled, FLUVIO_RETRIES] {
+        let naive = case.consume(0, case.macro_filter(), retry);
+        assert!(naive.iter().all(|(_, _, v)| number(v) < 4), "Fluvio's stream gets past a trap now");
+    }
+    // Ours does not trap on it. It does where its memory ends: the worker begins anew, finds the record
+    // and sets it aside.
+    case.produce([event(6, true, 6 << 20)]);
+    case.produce([event(7, true, 100)]);
+    assert_eq!(numbers(&case.ours_with(&["--stage-memory", "6"])), [0, 1, 2, 4, 5, 7]);
+    assert_eq!(letters(&case.all("dead-letters")), [("stage_failed".to_string(), 6)]);
 }

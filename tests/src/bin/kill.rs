@@ -1,9 +1,9 @@
-//! `cargo xtask kill`: workers are killed and paused while they run the shipped LCP pipeline; the
-//! outputs must be those of a run without faults, and the counters exact.
+//! `cargo xtask kill`: workers are killed, paused and cut off while they run the shipped LCP pipeline;
+//! the outputs must be those of a run without faults, and the counters exact.
 //!
 //! Embedded: the records of every topic equal those of a clean run, in order. Cluster: the set of
 //! records equals what the input and the control topic say (`exact::audit`); kills alone leave no
-//! copy of a record, pauses and kills of the SPU only identical ones. A failpoint `…_off` switches a
+//! copy of a record, pauses, kills of the SPU and a broken network only identical ones. A failpoint `…_off` switches a
 //! protection off; a run that then still passes would show that this harness sees nothing.
 
 use anyhow::{Context, Result, bail, ensure};
@@ -19,11 +19,13 @@ use perfstream::run::{self, RunOptions};
 use perfstream::{check, docs, registry, topics};
 use perfstream_log::cluster::Target;
 use perfstream_log::embedded::Log;
-use perfstream_log::testing::{TestCluster, TopicOptions};
+use perfstream_log::testing::{TestCluster, TopicOptions, Traffic};
 use perfstream_log::{NO_LOG_TIME, NewRecord, Topics, partition_of_key};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
@@ -59,6 +61,9 @@ struct Args {
     /// Pause workers beside their successors instead of killing them
     #[arg(long, requires = "cluster")]
     pause: bool,
+    /// Break the network between the worker and the SPU instead: cut, half open, answers lost
+    #[arg(long, requires = "cluster")]
+    network: bool,
     /// Where the stateless front of the chain runs
     #[arg(long, default_value = "worker", value_parser = ["worker", "spu-prefilter"])]
     placement: String,
@@ -79,7 +84,10 @@ fn main() -> Result<ExitCode> {
         return work(place, &args);
     }
     let result = match args.cluster {
-        true => on_cluster(&args, TestCluster::start().context("no Fluvio server")?),
+        true => {
+            let cluster = if args.network { TestCluster::start_behind_proxy() } else { TestCluster::start() };
+            on_cluster(&args, cluster.context("no Fluvio server")?)
+        }
         false => embedded(&args),
     };
     match &result {
@@ -205,6 +213,8 @@ struct Workers {
     cluster: bool,
     placement: String,
     off: Option<String>,
+    /// Deaths by place
+    deaths: RefCell<BTreeMap<&'static str, u32>>,
 }
 
 impl Workers {
@@ -228,7 +238,20 @@ impl Workers {
             std::thread::sleep(*time);
             child.kill()?;
         }
-        child.wait().map(drop).map_err(Into::into)
+        // A worker that did not come to its named place has ended by itself.
+        if child.wait()?.signal().is_some() {
+            let place = match end {
+                End::Point(name, _) => name,
+                _ => "any time",
+            };
+            *self.deaths.borrow_mut().entry(place).or_default() += 1;
+        }
+        Ok(())
+    }
+
+    fn say_deaths(&self) {
+        let deaths: Vec<String> = self.deaths.borrow().iter().map(|(place, n)| format!("{place} {n}")).collect();
+        println!("killed at: {}", deaths.join(", "));
     }
 
     /// Lets it finish; its summary.
@@ -239,7 +262,11 @@ impl Workers {
     }
 }
 
-fn an_end(random: &mut StdRng, points: &[&'static str]) -> End {
+/// First every named place in turn, then at random.
+fn an_end(round: u64, random: &mut StdRng, points: &[&'static str]) -> End {
+    if let Some(name) = points.get(round as usize) {
+        return End::Point(name, random.random_range(0..3));
+    }
     match random.random_bool(0.6) {
         true => End::Point(points[random.random_range(0..points.len())], random.random_range(0..6)),
         false => End::After(Duration::from_millis(random.random_range(5..900))),
@@ -250,11 +277,18 @@ fn embedded(args: &Args) -> Result<()> {
     let (dir, clean) = (tempfile::tempdir()?, tempfile::tempdir()?);
     let mut random = StdRng::seed_from_u64(args.seed);
     let placement = args.placement.clone();
-    let workers = Workers { place: dir.path().display().to_string(), cluster: false, placement, off: None };
+    let workers = Workers {
+        place: dir.path().display().to_string(),
+        cluster: false,
+        placement,
+        off: None,
+        deaths: RefCell::default(),
+    };
     for round in 0..u64::from(args.rounds) {
         append_embedded(dir.path(), round)?;
-        workers.run(&an_end(&mut random, &EMBEDDED_POINTS))?;
+        workers.run(&an_end(round, &mut random, &EMBEDDED_POINTS))?;
     }
+    workers.say_deaths();
     let summary = workers.finish()?;
     for round in 0..u64::from(args.rounds) {
         append_embedded(clean.path(), round)?;
@@ -307,6 +341,7 @@ fn on_cluster(args: &Args, cluster: TestCluster) -> Result<()> {
         cluster: true,
         placement: args.placement.clone(),
         off: args.without.clone(),
+        deaths: RefCell::default(),
     };
     if args.prefilter() {
         for stage in ["filter", "enrich"] {
@@ -319,11 +354,15 @@ fn on_cluster(args: &Args, cluster: TestCluster) -> Result<()> {
         for (partition, records) in events(round * EVENTS_PER_ROUND, (round + 1) * EVENTS_PER_ROUND, 0) {
             append(&mut log, &plan.input_topic, partition, &records)?;
         }
-        match (args.spu, args.pause) {
-            (true, _) => kill_spu(&workers, &cluster, &mut random)?,
-            (_, true) => pause(&workers, &mut random)?,
-            _ => workers.run(&an_end(&mut random, &CLUSTER_POINTS))?,
+        match (args.spu, args.pause, args.network) {
+            (true, ..) => kill_spu(&workers, &cluster, &mut random)?,
+            (_, true, _) => pause(&workers, &mut random)?,
+            (.., true) => break_network(&workers, &cluster, &mut random)?,
+            _ => workers.run(&an_end(round, &mut random, &CLUSTER_POINTS))?,
         }
+    }
+    if !(args.spu || args.pause || args.network) {
+        workers.say_deaths();
     }
     for partition in 0..PARTITIONS {
         end(&mut log, &plan.input_topic, partition)?;
@@ -353,7 +392,7 @@ fn on_cluster(args: &Args, cluster: TestCluster) -> Result<()> {
     }
     println!("{} records expected, {missing} missing, {extra} extra, {copies} copies", expected.len());
     ensure!(missing == 0 && extra == 0, "the outputs are not those of a run without faults");
-    ensure!(copies == 0 || args.spu || args.pause, "{copies} records were written twice");
+    ensure!(copies == 0 || args.spu || args.pause || args.network, "{copies} records were written twice");
     Ok(())
 }
 
@@ -401,6 +440,24 @@ fn kill_spu(workers: &Workers, cluster: &TestCluster, random: &mut StdRng) -> Re
     cluster.start_spu()?;
     // It may have been starting when the SPU died: then it says so and ends with an error.
     child.wait().map(|_| ()).map_err(Into::into)
+}
+
+/// A worker loses its connections to the SPU in one of the ways of networks, and gets them back.
+fn break_network(workers: &Workers, cluster: &TestCluster, random: &mut StdRng) -> Result<()> {
+    let mut child = workers.start(&End::Done)?;
+    let proxy = cluster.proxy();
+    std::thread::sleep(Duration::from_millis(random.random_range(20..700)));
+    match random.random_range(0..3) {
+        0 => {}
+        1 => proxy.half_open(),
+        _ => proxy.drop_responses(),
+    }
+    std::thread::sleep(Duration::from_millis(random.random_range(50..500)));
+    proxy.set(Traffic::Cut);
+    std::thread::sleep(Duration::from_millis(random.random_range(20..300)));
+    proxy.set(Traffic::Pass);
+    // Where its first steps failed it says so and ends with an error.
+    child.wait().map(drop).map_err(Into::into)
 }
 
 /// A worker is paused, a second one takes over, the first one wakes.

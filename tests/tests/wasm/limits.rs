@@ -1,11 +1,13 @@
 //! Memory stays where it is: of a long stream, of many groups, and of snapshots of it.
 
+use fluvio_smartengine::SmartEngine;
 use perfstream::chain::{Chain, ChainOptions, ChainSpec};
-use perfstream::host::{LogRecord, NO_LOG_TIME};
+use perfstream::host::engine::EngineHost;
+use perfstream::host::{Hosted, LogRecord, NO_LOG_TIME};
 use perfstream::summary::Balance;
 use perfstream_core::{Kind, Tick, time};
 use perfstream_tests::run::Line;
-use perfstream_tests::{plan, wasm};
+use perfstream_tests::{module, naive, plan, wasm};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -197,4 +199,38 @@ fn a_memory_cap_is_an_error() {
     let failed = (0..100).find_map(|n| chain.process(&records(n * 1000).collect::<Vec<_>>(), &mut |_| {}).err());
     let error = format!("{:#}", failed.expect("100,000 groups do not fit 4 MiB"));
     assert!(error.contains("aggregate"), "{error}");
+}
+
+/// Gigabytes of output through one instance in Fluvio's own engine, with the memory an SPU gives: what
+/// came out before it died, and the error.
+fn gigabytes(wasm: &[u8], wanted_bytes: usize) -> (usize, Option<String>) {
+    let host = EngineHost::new(&SmartEngine::new(), "filter", wasm, &[], 1 << 30).expect("a stage");
+    let mut stage = Hosted::new("filter", Box::new(host));
+    let pad = "x".repeat(200_000);
+    let record = |n: i64| LogRecord {
+        offset: n,
+        log_time_ms: 1,
+        key: None,
+        value: format!("{{\"n\":{n},\"pad\":\"{pad}\"}}").into_bytes(),
+    };
+    let (mut out_bytes, mut next) = (0, 0);
+    while out_bytes < wanted_bytes {
+        let records: Vec<LogRecord> = (next..next + 20).map(record).collect();
+        next += 20;
+        match stage.records(&records) {
+            Ok(reply) => out_bytes += reply.records.len(),
+            Err(error) => return (out_bytes, Some(format!("{error:#}"))),
+        }
+    }
+    (out_bytes, None)
+}
+
+/// The hazard H9: what Fluvio's macro makes of a filter keeps all that it ever put out.
+#[test]
+fn h9_more_than_a_gigabyte_through_one_instance() {
+    let (naive_bytes, error) = gigabytes(&naive(), 1_300_000_000);
+    assert!(error.is_some(), "Fluvio's macro no longer leaks: {naive_bytes} bytes came out");
+    println!("by the macro {naive_bytes} bytes came out, then: {}", error.unwrap_or_default());
+    let (our_bytes, error) = gigabytes(&module("filter"), 1_300_000_000);
+    assert_eq!(error, None, "after {our_bytes} bytes");
 }

@@ -24,19 +24,25 @@ pub struct ClusterArgs {
     climb: bool,
 }
 
-/// Builds both sides and runs them.
-pub fn run(args: &ClusterArgs) -> Result<ExitCode> {
+/// Builds `perfstream` and the program `name` of the tests that drives it on a cluster; its command.
+pub fn driver(name: &str) -> Result<Command> {
     let Some(server) = server() else { bail!("{NO_SERVER}") };
     let perfstream = build::all()?;
-    let mut build = cargo();
-    build.args(["build", "--release", "--locked", "--package", "perfstream-tests", "--bin", "load"]);
-    run_command(build.env("PERFSTREAM_MODULES", build::modules_dir()))?;
-    // The build of the tests may have put failpoints into the binary.
+    // The build of the tests may put failpoints into the binary.
     let copy = target().join("bench/perfstream");
     std::fs::create_dir_all(target().join("bench"))?;
     std::fs::copy(perfstream, &copy)?;
-    let mut load = Command::new(target().join("release/load"));
-    load.env("FLUVIO_RUN", server).current_dir(root()).arg("--perfstream").arg(copy);
+    let mut build = cargo();
+    build.args(["build", "--release", "--locked", "--package", "perfstream-tests", "--bin", name]);
+    run_command(build.env("PERFSTREAM_MODULES", build::modules_dir()))?;
+    let mut driver = Command::new(target().join("release").join(name));
+    driver.env("FLUVIO_RUN", server).current_dir(root()).arg("--perfstream").arg(copy);
+    Ok(driver)
+}
+
+/// Runs the load.
+pub fn run(args: &ClusterArgs) -> Result<ExitCode> {
+    let mut load = driver("load")?;
     for (flag, value) in [("--rate", args.rate), ("--seconds", args.seconds), ("--partitions", args.partitions.into())]
     {
         load.arg(flag).arg(value.to_string());

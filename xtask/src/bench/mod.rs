@@ -4,6 +4,7 @@ mod cluster;
 mod lcp;
 mod memory;
 mod peer;
+mod recovery;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -31,6 +32,14 @@ Examples:
 
 Needs `fluvio-run` at FLUVIO_RUN or on PATH. Producer, cluster and worker share the machine.")]
     Cluster(cluster::ClusterArgs),
+    /// Time from a killed worker's successor being started to its first output, with a day in its state
+    #[command(after_help = "\
+Examples:
+  cargo xtask bench recovery
+  cargo xtask bench recovery --partitions 1 --groups 50000
+
+Needs `fluvio-run` at FLUVIO_RUN or on PATH. Cluster and worker share the machine.")]
+    Recovery(recovery::RecoveryArgs),
     /// Memory of the WASM stages: 20 million records, 100,000 groups, 2 million keys
     #[command(after_help = "Example:\n  cargo xtask bench memory --only groups")]
     Memory(memory::MemoryArgs),
@@ -42,6 +51,7 @@ impl Bench {
         match self {
             Bench::Lcp(args) => lcp::run(&args),
             Bench::Cluster(args) => cluster::run(&args),
+            Bench::Recovery(args) => recovery::run(&args),
             Bench::Memory(args) => memory::run(&args),
         }
     }

@@ -1,5 +1,7 @@
 //! Faults at every call, against a run of the chain over what the control topic says.
 
+mod keys;
+
 use super::audit;
 use super::sim::{Client, Fault, SimLog};
 use super::{Fenced, Job, PartitionWorker, StageFailed};
@@ -329,21 +331,3 @@ fn a_changed_rule_keeps_its_alert() {
 }
 
 type Range = std::ops::Range<usize>;
-
-#[test]
-fn what_recovery_says_is_done() {
-    for (recovery, changed, restarts) in [
-        (Recovery::Latest, false, false),
-        (Recovery::Latest, true, false),
-        (Recovery::Safe, false, false),
-        (Recovery::Safe, true, true),
-        (Recovery::Empty, false, true),
-    ] {
-        let log = log(60);
-        deaths(&log, &[], 7, false);
-        let text = if changed { PIPELINE.replace("sum > 20", "sum > 25") } else { PIPELINE.to_string() };
-        let job = Job { recovery, ..job(&text, "again") };
-        let worker = PartitionWorker::start(Client::new(&log, 7), job, 0, START * 1_000_000).expect("a start");
-        assert_eq!(worker.next(), if restarts { 0 } else { 60 }, "{recovery:?} {changed}");
-    }
-}

@@ -8,6 +8,7 @@ pub use quarantine::StageFailed;
 pub(in crate::exact) use quarantine::dead_letter;
 #[cfg(test)]
 pub(in crate::exact) use quarantine::traps;
+pub use recovery::Recovered;
 
 use super::Fenced;
 use super::control::{Advance, ControlEvent, Entry, Fold, Holder, SkipReason, SnapshotRef, parse};
@@ -125,6 +126,9 @@ pub struct PartitionWorker<T> {
     misplaced: u64,
     /// Input records that no stage shall see, by offset
     quarantined: BTreeMap<i64, String>,
+    recovered: Recovered,
+    /// Input beyond what a recovery repeats at the moment
+    ahead: Vec<LogRecord>,
     /// `placement: spu-prefilter`
     front: Option<Front>,
 }
@@ -166,6 +170,8 @@ impl<T: Topics> PartitionWorker<T> {
             partitions,
             misplaced: 0,
             quarantined: BTreeMap::new(),
+            recovered: Recovered::default(),
+            ahead: Vec::new(),
             front: Front::new(&job, partition)?,
             job,
         };
@@ -267,6 +273,11 @@ impl<T: Topics> PartitionWorker<T> {
     /// Offset of the first input record that the newest snapshot does not cover.
     pub fn snapshot_at(&self) -> Option<i64> {
         self.kept.first().map(|s| s.next)
+    }
+
+    /// What its start had to do.
+    pub fn recovered(&self) -> &Recovered {
+        &self.recovered
     }
 
     /// Records seen that belong in another partition by their key.

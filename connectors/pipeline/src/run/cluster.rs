@@ -219,6 +219,11 @@ impl<T: Topics + Send + 'static, C: Fn() -> Result<T>> Supervised<'_, C> {
             partition = self.partition,
             next = worker.next(),
             elapsed_ms = started.elapsed().as_millis() as u64,
+            compile_ms = worker.recovered().compile.as_millis() as u64,
+            restore_ms = worker.recovered().restore.as_millis() as u64,
+            state_bytes = worker.recovered().state_bytes,
+            replay_ms = worker.recovered().replay.as_millis() as u64,
+            replayed = worker.recovered().replayed,
             "holds its partition"
         );
         let mut report_at = Instant::now();
@@ -243,7 +248,10 @@ impl<T: Topics + Send + 'static, C: Fn() -> Result<T>> Supervised<'_, C> {
             }
         }
         self.measure(&mut worker, status)?;
-        worker.finish()
+        let next = worker.next();
+        let summary = worker.finish()?;
+        status.snapshot = Some(next);
+        Ok(summary)
     }
 
     /// The log, read through a file where records are to be spilled.

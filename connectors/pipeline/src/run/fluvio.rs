@@ -8,6 +8,7 @@ use super::records::{Session, SessionRecord};
 use super::scale::Policy;
 use super::share::{Instance, Share};
 use crate::chain::ChainOptions;
+use crate::deploy;
 use crate::exact::{Fenced, Job};
 use crate::model::{Backpressure, Pipeline, Placement};
 use crate::plan::PlanSpec;
@@ -61,6 +62,7 @@ pub fn run(pipelines: &[Pipeline], options: &Options) -> Result<Vec<Summary>> {
     let connect = || ClusterTopics::connect(runtime.handle().clone(), &options.target);
     let session = session();
     let mut log = connect()?;
+    deploy::agree(&log, runtime.handle(), pipelines, &options.chain.modules)?;
     if log.partitions(topics::STATUS)?.is_none() {
         tracing::warn!(
             "there is no topic `{}`: nobody will see how this worker does; `perfstream deploy` creates it",

@@ -9,6 +9,22 @@ use crate::run::Totals;
 use anyhow::{Context, Result, bail, ensure};
 use perfstream_core::Kind;
 use perfstream_log::{Read, Topics};
+use std::time::{Duration, Instant};
+
+/// What a recovery did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Recovered {
+    /// Bytes of the stages' states that were read back; 0 without a snapshot
+    pub state_bytes: u64,
+    /// Input records that were processed again
+    pub replayed: u64,
+    /// Time to compile the stages, or to find them compiled, and to start them
+    pub compile: Duration,
+    /// Time to read the snapshot and give it to the stages
+    pub restore: Duration,
+    /// Time to process again
+    pub replay: Duration,
+}
 
 impl<T: Topics> PartitionWorker<T> {
     pub(super) fn recover(&mut self, claimed_at: i64, now: i64) -> Result<()> {
@@ -16,18 +32,24 @@ impl<T: Topics> PartitionWorker<T> {
         self.written = last.written.clone();
         self.know_ends()?;
         (self.kept, self.inbox) = (last.snapshots.clone(), last.inbox);
+        let started = Instant::now();
         let replay_from = self.restore(&last)?;
+        self.recovered.restore = started.elapsed().saturating_sub(self.recovered.compile);
         if let Some(from) = replay_from {
             self.know_quarantined(from, claimed_at)?;
         }
+        let started = Instant::now();
         let replayed = replay_from.map(|control| self.replay(control, at)).transpose();
+        self.recovered.replay = started.elapsed();
+        self.ahead = Vec::new();
         match replayed {
             Ok(Some(sent)) => self.complete(sent)?,
             Ok(None) => self.give_up(&last, "no snapshot can be used, and the control topic begins later")?,
             Err(error) if error.is::<StageFailed>() => return Err(error),
             Err(error) => self.give_up(&last, &format!("{error:#}"))?,
         }
-        self.last_snapshot = Some(now);
+        // A worker that dies again soon must not leave its successor ever more to process again.
+        self.last_snapshot = (self.recovered.replayed == 0).then_some(now);
         self.change_if_due()
     }
 
@@ -85,7 +107,11 @@ impl<T: Topics> PartitionWorker<T> {
             _ => None,
         });
         self.change(at, plan.context("the entry holds no configuration")?, Some(states.next))?;
+        let started = Instant::now();
+        self.worker.chain(self.partition)?;
+        self.recovered.compile += started.elapsed();
         self.worker.chain(self.partition)?.restore(&states.stages)?;
+        self.recovered.state_bytes = states.stages.iter().map(|s| s.len() as u64).sum();
         let kind = |(word, n): (&String, &u64)| Some((Kind::parse(word)?, *n));
         let written = states.written.iter().filter_map(kind).collect();
         self.worker.set_totals(Totals { events_out: states.events_out, written });
@@ -135,19 +161,24 @@ impl<T: Topics> PartitionWorker<T> {
         }
         let mut sent = Vec::new();
         self.feed_range(advance.through, &mut |e| sent.push(e))?;
+        self.recovered.replayed += (advance.through - advance.from) as u64;
         self.see(at, &advance.controls, &mut |e| sent.push(e))?;
         Ok(sent)
     }
 
-    /// Reads the records up to `through` and gives them to the chain.
+    /// Reads the records up to `through` and gives them to the chain. What was read beyond is kept for the
+    /// next call: going back in a partition is a new stream each time.
     pub(super) fn feed_range(&mut self, through: i64, send: &mut dyn FnMut(Emission)) -> Result<()> {
         while self.next < through {
             let topic = self.job.plan.input_topic.clone();
-            let mut records = match self.log.read(&topic, self.partition, self.next, BATCH_BYTES, PATIENCE)? {
-                Read::Records(records) => records,
-                Read::Gap(range) => bail!("records {} to {} of `{topic}` are gone", range.start, range.end),
-            };
-            records.retain(|r| r.offset < through);
+            let mut records = std::mem::take(&mut self.ahead);
+            if records.first().is_none_or(|r| r.offset != self.next) {
+                records = match self.log.read(&topic, self.partition, self.next, BATCH_BYTES, PATIENCE)? {
+                    Read::Records(records) => records,
+                    Read::Gap(range) => bail!("records {} to {} of `{topic}` are gone", range.start, range.end),
+                };
+            }
+            self.ahead = records.split_off(records.partition_point(|r| r.offset < through));
             same_clock(&mut records);
             let Some(end) = records.last().map(|r| r.offset + 1) else {
                 bail!("record {} of `{topic}` did not come", self.next)
