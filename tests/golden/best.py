@@ -13,11 +13,11 @@ import pathlib
 
 import numpy as np
 
-LEVEL, PAIR, DAY = [8, 12, 19, 30], [5, 7, 9, 11], [7, 9, 11, 13]
-RADII, HOURS = [0.6, 0.75, 0.9, 1.1], [0.75, 1.0, 1.25, 1.5]
-LIFE, STEPS, FLOOR = [14, 21, 28, 42], [0.001, 0.002, 0.003, 0.004], 0.001
-LEADERS, LEAST, HALF, REST_SHARE = 52, 0.01, 2.15, 0.05
-DAY_AFTER, DAY_MEAN_HOURS, HALF_LIFE_DAYS, SPREAD_STEP = 3.0, 0.5, 10.0, 0.001
+LEVEL, PAIR, DAY = [10, 16, 25, 40], [4, 6, 8, 10], [5, 7, 9, 12]
+HOURS, RESIDUAL = [0.75, 1.0, 1.25, 1.5], [0.6, 0.9, 1.2, 1.6]
+LIFE, STEPS, FLOOR = [21] * 4, [0.0005, 0.001, 0.001, 0.002], 0.001
+LEADERS, LEAST, HALF, REST_SHARE = 52, 0.01, 1.8, 0.05
+DAY_AFTER, DAY_MEAN_HOURS, HALF_LIFE_DAYS, SPREAD_STEP = 3.0, 1.0, 6.0, 0.001
 WARM_UP, REST = 100, 60
 HOUR_US, DAY_US = 3.6e9, 86_400_000_000
 
@@ -54,9 +54,55 @@ class Stream:
         return worth / 4
 
 
+class Mean:
+    """A running mean in single precision: plain at first, then with a time constant."""
+
+    def __init__(self):
+        self.mean, self.n = np.float32(0), 0
+
+    def learn(self, value, hours, constant):
+        self.n += 1
+        weight = max(hours / (hours + constant), 1.0 / min(self.n, 65535), 1e-4)
+        self.mean = self.mean + np.float32(weight * (value - float(self.mean)))
+
+
+class Baseline:
+    """Hour-of-day profile, level on top, mean deviation above and below."""
+
+    def __init__(self):
+        self.bins, self.level, self.above, self.below, self.n = [Mean() for _ in range(24)], Mean(), Mean(), Mean(), 0
+
+    def expected(self, hour_of_day):
+        if self.n == 0:
+            return None
+        at = hour_of_day + 23.5
+        left, part = int(at), at - math.floor(at)
+        a, b = self.bins[left % 24], self.bins[(left + 1) % 24]
+        if a.n and b.n:
+            profile = float(a.mean) + part * float(b.mean - a.mean)
+        elif a.n or b.n:
+            profile = float((a if a.n else b).mean)
+        else:
+            profile = float(next(self.bins[(left - back) % 24] for back in range(24) if self.bins[(left - back) % 24].n).mean)
+        return profile + float(self.level.mean)
+
+    def learn(self, hour_of_day, value, hours, spread):
+        expected = self.expected(hour_of_day)
+        over = 0.0 if expected is None else value - expected
+        if self.n > 50:
+            over = min(max(over, -6.0 * spread), 6.0 * spread)
+        value = (value if expected is None else expected) + over
+        self.n += 1
+        level = float(self.level.mean)
+        self.bins[int(hour_of_day) % 24].learn(value - level, hours, 5.0)
+        self.level.learn(over + level, hours, 24.0)
+        (self.above if over > 0 else self.below).learn(abs(over), hours, 72.0)
+
+
 class Best:
     def __init__(self):
         self.n, self.previous, self.streams, self.history = 0, None, [Stream() for _ in range(5)], []
+        self.baseline = Baseline()
 
     def width(self, low, high):
         return max(high - low, LEAST * max(abs(low), abs(high)), np.finfo(float).tiny)
@@ -66,6 +112,7 @@ class Best:
             self.previous = None
             return None
         hour_of_day = (time_us % DAY_US) / HOUR_US
+        hours = 0.0
         if self.n == 0:
             self.origin = self.mean = value
             self.began = self.newest = time_us
@@ -85,12 +132,11 @@ class Best:
         evidence = [
             self.streams[0].observe(x, 0.0, lambda k, a, b: abs(a - x) <= whole / LEVEL[k]),
             self.streams[1].observe(x, 0.0, lambda k, a, b: abs(a - x) <= recent / LEVEL[k], hour),
-            self.streams[2].observe(x, 0.0, lambda k, a, b: abs(a - x) <= max(RADII[k] * self.spread, floor), hour),
-            0.0, 0.0,
+            0.0, 0.0, 0.0,
         ]
         if self.previous is not None:
             before = self.previous - self.origin
-            evidence[3] = self.streams[3].observe(
+            evidence[2] = self.streams[2].observe(
                 x, before, lambda k, a, b: abs(a - x) <= whole / PAIR[k] and abs(b - before) <= whole / PAIR[k])
         m = self.mean - self.origin
 
@@ -98,11 +144,18 @@ class Best:
             apart = abs(b - hour_of_day)
             return abs(a - m) <= middle / DAY[k] and min(apart, 24.0 - apart) <= HOURS[k]
 
-        evidence[4] = self.streams[4].observe(m, hour_of_day, near)
+        evidence[3] = self.streams[3].observe(m, hour_of_day, near)
+        expected = self.baseline.expected(hour_of_day)
+        if expected is not None:
+            deviation = 0.5 * (float(self.baseline.above.mean) + float(self.baseline.below.mean))
+            off = x - expected
+            evidence[4] = self.streams[4].observe(
+                off, 0.0, lambda k, a, b: abs(a - off) <= max(RESIDUAL[k] * deviation, floor), hour)
         if (self.newest - self.began) / DAY_US < DAY_AFTER:
-            evidence[4] = 0.0
+            evidence[3] = 0.0
         number = self.n
         self.learn(value)
+        self.baseline.learn(hour_of_day, x, hours, self.spread)
         if number < WARM_UP:
             return None
         square = sum(e * e for e in evidence)

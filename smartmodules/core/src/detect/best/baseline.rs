@@ -4,7 +4,7 @@
 //! Expected is the mean of the hour of day (24 bins, UTC, interpolated between their middles) plus a
 //! level that follows what the profile leaves over within about a day. The range reaches
 //! [`REACH`] mean deviations to each side, above and below apart, since performance values are
-//! skewed: 3.2 σ if they are normal. What lies outside the range is learned as if it lay on its edge.
+//! skewed: 3.2 σ if they are normal. An outlier is learned as if it lay [`CLIP`] spreads away.
 //! Weights go by time, not by observations, so that the slide of a window does not matter.
 //! + − × / and comparisons only.
 
@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 /// Mean deviations from the expected value to the ends of the range
 const REACH: f64 = 4.0;
 
+/// Spreads from the expected value beyond which a value is learned as if it lay there
+const CLIP: f64 = 6.0;
+
 /// Time constant of a bin of the profile, in hours within that bin: five days
 const PROFILE_HOURS: f64 = 5.0;
 
@@ -22,6 +25,9 @@ const LEVEL_HOURS: f64 = 24.0;
 
 /// Time constant of the deviations, in hours
 const SPREAD_HOURS: f64 = 72.0;
+
+/// Observations before outliers are clipped
+const CLIP_AFTER: u64 = 50;
 
 /// Observations before there is a range
 const RANGE_AFTER: u64 = 20;
@@ -65,13 +71,16 @@ impl Baseline {
         Some((expected - REACH * f64::from(self.below.mean), expected + REACH * f64::from(self.above.mean)))
     }
 
-    /// Learns a value, `hours` after the one before it.
-    pub fn learn(&mut self, time_us: i64, value: f64, hours: f64) {
-        let value = match self.range(time_us) {
-            Some((low, high)) => value.clamp(low, high.max(low)),
-            None => value,
-        };
+    /// Mean deviation from what was expected, both sides together.
+    pub fn deviation(&self) -> f64 {
+        0.5 * (f64::from(self.above.mean) + f64::from(self.below.mean))
+    }
+
+    /// Learns a value, `hours` after the one before it, in a series of the given spread.
+    pub fn learn(&mut self, time_us: i64, value: f64, hours: f64, spread: f64) {
         let over = value - self.expected(time_us).unwrap_or(value);
+        let over = if self.n > CLIP_AFTER { over.clamp(-CLIP * spread, CLIP * spread) } else { over };
+        let value = self.expected(time_us).unwrap_or(value) + over;
         self.n += 1;
         let bin = Features::hour_of_day(time_us) as usize % BINS;
         self.bins[bin].learn(value - f64::from(self.level.mean), hours, PROFILE_HOURS);

@@ -3,7 +3,7 @@
 //! None was fitted finely: `cargo xtask accuracy` varies each by 0.7 and 1.3 and prints what that
 //! does to the NAB score. They are a struct, so that it can.
 
-use super::stream::Each;
+use super::stream::{Each, RESOLUTIONS};
 
 /// The numbers of `best` that are not parameters.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -12,8 +12,8 @@ pub struct Constants {
     pub level_cells: Each<f64>,
     /// Cells per range of the stream `pair`, along both axes
     pub pair_cells: Each<f64>,
-    /// Radii of the stream `scale`, in mean absolute deviations
-    pub scale_radii: Each<f64>,
+    /// Radii of the stream `residual`, in mean deviations from the expected value
+    pub residual_radii: Each<f64>,
     /// Cells per range of the stream `day`
     pub day_cells: Each<f64>,
     /// How near in time of day two points of the stream `day` must be, in hours
@@ -45,19 +45,19 @@ pub struct Constants {
 impl Default for Constants {
     fn default() -> Self {
         Constants {
-            level_cells: [8.0, 12.0, 19.0, 30.0],
-            pair_cells: [5.0, 7.0, 9.0, 11.0],
-            scale_radii: [0.6, 0.75, 0.9, 1.1],
-            day_cells: [7.0, 9.0, 11.0, 13.0],
+            level_cells: [10.0, 16.0, 25.0, 40.0],
+            pair_cells: [4.0, 6.0, 8.0, 10.0],
+            residual_radii: [0.6, 0.9, 1.2, 1.6],
+            day_cells: [5.0, 7.0, 9.0, 12.0],
             day_hours: [0.75, 1.0, 1.25, 1.5],
             day_after_days: 3.0,
-            day_mean_hours: 0.5,
-            life_days: [14.0, 21.0, 28.0, 42.0],
-            range_half_life_days: 10.0,
-            rate_step: [0.001, 0.002, 0.003, 0.004],
+            day_mean_hours: 1.0,
+            life_days: [21.0; RESOLUTIONS],
+            range_half_life_days: 6.0,
+            rate_step: [0.0005, 0.001, 0.001, 0.002],
             rate_floor: 0.001,
             spread_step: 0.001,
-            half: 2.15,
+            half: 1.8,
             rest_share: 0.05,
             least_range: 0.01,
             leaders: 52,

@@ -1,20 +1,24 @@
 //! `best`: a causal anomaly scorer for one series.
 //!
-//! A row is novel if nothing like it was seen before in this series. Five streams ask that of the
-//! value (at the grain of its whole range, of its recent range, and of its usual spread), of the
-//! pair of this and the last value, and of the last hour's mean beside the time of day. A novelty is
-//! worth −log10 of how often that series has them (see [`stream`]): a series that keeps producing
-//! them silences itself, a quiet one speaks. That is what lets one threshold serve all series.
+//! A row is novel if nothing like it was seen before in this series. Five streams ask that:
+//! - `level`: the value, at the grain of all values' range;
+//! - `recent`: the value, at the grain of a range that fades within days, after weeks forgotten;
+//! - `pair`: this and the last value;
+//! - `day`: the last hour's mean beside the time of day, once three days have been seen;
+//! - `residual`: the value less what is usual at that time of day, at the grain of its usual spread.
 //!
-//! With e² the sum of the squared evidence of the streams in decades, score = e² / (e² + half²):
-//! 0–1, 1 = anomalous. One stream alone at its rarest gives 0.66, two 0.80, all five 0.91.
-//! The score marks the beginning of something: within `rest` rows only a row more anomalous than all
-//! of them scores again. Whether a series is still abnormal is told by `range`.
+//! A novelty is worth −log10 of how often the series has them ([`stream`]): a series that keeps
+//! producing them silences itself, a quiet one speaks. So one threshold serves all series; 0.5 is
+//! the one to begin with. With e² the sum of the streams' squared worths in decades, score =
+//! e² / (e² + half²): 0–1, 1 = anomalous. One stream at its rarest gives 0.74, two 0.85, all 0.93.
+//!
+//! The score marks the beginning of something: within `rest` rows only a row more anomalous than
+//! all of them scores again. Whether a series is still abnormal is told by `range` and `direction`.
 //!
 //! Strictly causal. + − × / and comparisons, and `libm::log10`: native and WASM agree to the bit.
-//! Cost 0.4 µs and at most 8 KiB per series (`cargo run --release --example best_bench`).
-//! Where it fails: what has been seen before is never novel, however bad; values that lie within
-//! the ordinary spread of noise; a drift slower than the grain.
+//! Cost about 1 µs and at most 8 KiB per series (`cargo xtask bench best`). Where it fails: what has
+//! been seen before is never novel, however bad; a change within the spread of the noise; a drift
+//! slower than the grain.
 
 mod baseline;
 mod constants;
@@ -83,7 +87,10 @@ pub struct Observation {
 const LARGEST: f64 = 1e30;
 
 /// Names of the streams, in the order of [`Observation::parts`].
-pub const STREAMS: [&str; 5] = ["level", "recent", "scale", "pair", "day"];
+pub const STREAMS: [&str; 5] = ["level", "recent", "pair", "day", "residual"];
+
+/// The stream that says nothing in the first days
+const DAY: usize = 3;
 
 /// The state of one series.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -137,7 +144,7 @@ impl Best {
         let hours = self.features.arrive(time_us, value, &self.constants);
         let evidence = self.evidence(time_us, value);
         self.features.learn(value, &self.constants);
-        self.baseline.learn(time_us, value - self.features.origin, hours);
+        self.baseline.learn(time_us, value - self.features.origin, hours, self.features.spread);
         if n < u64::from(self.warm_up) {
             return seen;
         }
@@ -158,16 +165,18 @@ impl Best {
         let (x, hour) = (value - features.origin, features.hour());
         let life = constants.life_days.map(|days| (days * 24.0) as u16);
         let least = constants.least_range * value.abs() / constants.level_cells[RESOLUTIONS - 1];
-        let spread = constants.scale_radii.map(|radius| (radius * features.spread).max(least));
         let pairs = cells(features.range, constants.pair_cells);
         let means = cells(features.mean_range, constants.day_cells);
         let hour_of_day = Features::hour_of_day(time_us);
+        let residual = self.baseline.expected(time_us).map(|expected| x - expected);
+        let deviation = self.baseline.deviation();
+        let off = constants.residual_radii.map(|radius| (radius * deviation).max(least));
         let seen = [
             Some(Seen::at(x, cells(features.range, constants.level_cells))),
             Some(Seen::at(x, cells(features.recent, constants.level_cells)).forgetting(hour, life)),
-            Some(Seen::at(x, spread).forgetting(hour, life)),
             features.previous.map(|last| Seen::at(x, pairs).beside(last - features.origin, pairs, f64::INFINITY)),
             Some(Seen::at(features.mean - features.origin, means).beside(hour_of_day, constants.day_hours, 24.0)),
+            residual.map(|residual| Seen::at(residual, off).forgetting(hour, life)),
         ];
         let pace = Pace { step: constants.rate_step, floor: constants.rate_floor, leaders: constants.leaders };
         let mut evidence = [0.0; STREAMS.len()];
@@ -177,7 +186,7 @@ impl Best {
             }
         }
         if features.days() < constants.day_after_days {
-            evidence[4] = 0.0;
+            evidence[DAY] = 0.0;
         }
         evidence
     }
