@@ -12,6 +12,7 @@ pub mod clock;
 pub mod cls;
 pub mod config;
 pub mod decode;
+pub mod detect;
 pub mod duration;
 pub mod enrich;
 pub mod expr;

@@ -6,6 +6,7 @@ mod memory;
 mod peer;
 mod recovery;
 
+use crate::command::cargo;
 use anyhow::Result;
 use clap::Subcommand;
 use std::process::ExitCode;
@@ -40,6 +41,8 @@ Examples:
 
 Needs `fluvio-run` at FLUVIO_RUN or on PATH. Cluster and worker share the machine.")]
     Recovery(recovery::RecoveryArgs),
+    /// Cost per observation and bytes per series of the detection preset `best`
+    Best,
     /// Memory of the WASM stages: 20 million records, 100,000 groups, 2 million keys
     #[command(after_help = "Example:\n  cargo xtask bench memory --only groups")]
     Memory(memory::MemoryArgs),
@@ -52,7 +55,16 @@ impl Bench {
             Bench::Lcp(args) => lcp::run(&args),
             Bench::Cluster(args) => cluster::run(&args),
             Bench::Recovery(args) => recovery::run(&args),
+            Bench::Best => best(),
             Bench::Memory(args) => memory::run(&args),
         }
     }
+}
+
+/// The example prints the table.
+fn best() -> Result<ExitCode> {
+    let mut bench = cargo();
+    bench.args(["run", "--release", "--locked", "--quiet", "--package", "perfstream-core", "--example", "best_bench"]);
+    crate::command::run(&mut bench)?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,0 +1,3 @@
+//! Detection: scorers and detectors over series.
+
+pub mod best;
