@@ -30,7 +30,7 @@ mod tests_random;
 mod tests_state;
 #[cfg(test)]
 mod tests_time;
-mod text;
+pub(crate) mod text;
 
 pub use config::{AlertConfig, Escalation, Level, RuleConfig, Severity};
 pub use overflow::OVERFLOW_RULE;

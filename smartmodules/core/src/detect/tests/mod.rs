@@ -1,0 +1,3 @@
+//! The stage `detect` as a whole.
+
+mod stage;
