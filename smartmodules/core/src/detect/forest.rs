@@ -140,12 +140,11 @@ impl Learner {
         ((self.trained.len() / plan.features.len().max(1)) as u64, self.trained_at)
     }
 
-    /// Memory in bytes that it owns.
+    /// Memory of its rows in bytes, without texts.
     pub fn bytes(&self) -> usize {
         let cells = |count: usize| count * size_of::<OwnedValue>();
         let rows: usize = self.rows.iter().map(|row| 32 + cells(row.cells.len())).sum();
-        let grown = self.grown.as_ref().map_or(0, |g| g.encoder.bytes() + g.forest.bytes());
-        rows + cells(self.trained.len()) + grown
+        rows + cells(self.trained.len())
     }
 
     /// Could this be a state of the plan?

@@ -246,7 +246,6 @@ impl DetectStage {
         let absent = plan.sources.metrics.iter().zip(features).filter(|(_, value)| value.is_null());
         Judged {
             metric: plan.metrics.get(metric).map_or("", |m| m),
-            time: about.time,
             value,
             events: about.events,
             score,

@@ -37,6 +37,11 @@ mod series;
 mod tests;
 mod window;
 
+/// Everything that is wrong with a detector's document, with paths inside of it.
+pub fn check_detector(detector: &Detector) -> Issues {
+    Plan::new(detector).err().unwrap_or_default()
+}
+
 pub use config::{DetectConfig, DetectorRef, Named as NamedDetector};
 pub use detector::Detector;
 
@@ -274,7 +279,7 @@ impl Stage for DetectStage {
             ("false_positives", self.learned.false_positives),
             ("feedback", c.feedback),
             ("feedback_ignored", c.feedback_ignored),
-            ("state_bytes", self.segments.bytes()),
+            ("state_bytes", self.segments.bytes() + self.learner.bytes() as u64),
         ]
     }
 

@@ -18,7 +18,6 @@ use serde_json::{Value as Json, json};
 #[derive(Debug)]
 pub(super) struct Judged<'p> {
     pub metric: &'p str,
-    pub time: i64,
     pub value: f64,
     /// Events that the observation stands for
     pub events: Option<u64>,
