@@ -4,6 +4,7 @@ use crate::diagnostic::{did_you_mean, list};
 use crate::yaml::Node;
 use perfstream_core::Issue;
 use perfstream_core::detect::Detector;
+use perfstream_core::detect::detector::Preset;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -36,6 +37,9 @@ pub fn inline(stage: &str, config: &str, detectors: &Detectors) -> Result<Option
     let Ok(mut config) = serde_json::from_str::<Value>(config) else { return Ok(None) };
     let Some(id) = config.get("detector").and_then(Value::as_str).map(String::from) else { return Ok(None) };
     let Some(document) = detectors.get(&id) else {
+        if Preset::parse(&id).is_some() {
+            return Ok(None); // the stage has it
+        }
         let known = || detectors.keys().map(String::as_str);
         let hint = did_you_mean(&id, known()).unwrap_or_else(|| match detectors.is_empty() {
             true => "the files have no document of kind Detector".into(),

@@ -33,6 +33,8 @@ const NAMES: [&str; 16] = [
     "cls",
     "hadRecentInput",
     "alert",
+    "high",
+    "anomaly",
 ];
 
 /// One call to a module.

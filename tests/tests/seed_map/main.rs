@@ -19,7 +19,7 @@ const PIPELINES: &str = "pipelines/web-vitals.yaml";
 const ISSUES: [&str; 4] = ["B", "C", "D", "E"];
 
 /// Commands that are there.
-const COMMANDS: [&str; 8] = ["check", "test", "explain", "schema", "run", "cat", "generate", "--log"];
+const COMMANDS: [&str; 9] = ["check", "test", "explain", "schema", "run", "cat", "generate", "detect", "--log"];
 
 fn documents(path: &std::path::Path) -> (String, Vec<Node>) {
     let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
@@ -165,7 +165,7 @@ fn a_wrong_map_is_found() {
     for (target, part) in [
         ("= cls.input.topic", "the document says \"lcp-stream\""),
         ("= lcp.input.nothing", "has no `lcp.input.nothing`"),
-        ("~ lcp.transforms[detect].with", "has no"),
+        ("~ lcp.transforms[forecast].with", "has no"),
         ("issue A", "is no target"),
         ("record window", "is no target"),
         ("", "is no target"),

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DetectConfig {
-    /// Id of a document of kind `Detector` among the files of the run, or a detector itself. Required.
+    /// Id of a document of kind `Detector` among the files of the run; `best` and `ensemble` need none. Or a
+    /// detector itself, as `{ id, document }`. Required.
     pub detector: DetectorRef,
     /// Field that holds a metric, by the metric's name. Default: the first that a row has of
     /// `p75_NAME`, `NAME`, `session_NAME`, NAME being the short name, as `p75_lcp`; `value` if the row's

@@ -86,6 +86,17 @@ pub enum Preset {
     Ensemble,
 }
 
+impl Preset {
+    /// The preset of that name: an id that needs no document.
+    pub fn parse(name: &str) -> Option<Preset> {
+        match name {
+            "best" => Some(Preset::Best),
+            "ensemble" => Some(Preset::Ensemble),
+            _ => None,
+        }
+    }
+}
+
 /// The methods and how they vote.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -49,7 +49,7 @@ use crate::clock::NEVER;
 use crate::config::{Issue, Issues, fail_on_errors};
 use crate::row::{Fields, Kind, Output, Row, Slot};
 use crate::stage::{Context, Control, Counters, RestoreError, Stage, Tick, count, load, save};
-use detector::short_name;
+use detector::{Preset, short_name};
 use forest::Learner;
 use learned::Learned;
 use plan::{Plan, check_step};
@@ -177,6 +177,9 @@ impl Stage for DetectStage {
     fn new(config: DetectConfig, context: &Context, fields: &mut Fields) -> Result<Self, Issues> {
         let named = match &config.detector {
             DetectorRef::Inline(named) => named.as_ref().clone(),
+            DetectorRef::Id(id) if let Some(preset) = Preset::parse(id) => {
+                NamedDetector { id: id.clone(), document: Detector { preset, ..Detector::default() } }
+            }
             DetectorRef::Id(id) => {
                 let issue = Issue::error("detector", format!("Detector not found: {id}"));
                 return Err(vec![issue.hint("give the file with that document of kind Detector too")]);
