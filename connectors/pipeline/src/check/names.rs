@@ -186,7 +186,12 @@ pub fn check(source: &Source, pipeline: &Node, reads: &[Reads<'_>], out: &mut Ve
             "alert" => doubt_condition_names(source, with, read, &known, out),
             "enrich" => {}
             // A label may be put on events and on results alike.
-            "classify" | "detect" => doubt(source, with, read, out, "W102", |name| known.row_has(name), &known),
+            // Names of the user's stand in these alone; the rest are ids.
+            "detect" => ["fields", "mix", "count"].iter().for_each(|key| {
+                let part = with.and_then(|w| w.get(key));
+                doubt(source, part, read, out, "W102", |name| known.row_has(name), &known);
+            }),
+            "classify" => doubt(source, with, read, out, "W102", |name| known.row_has(name), &known),
             _ if known.events_pass => doubt(source, with, read, out, "W101", |name| known.event_has(name), &known),
             _ => {
                 let uses = read.transform.get("uses").unwrap_or(read.transform);

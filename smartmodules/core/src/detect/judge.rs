@@ -56,7 +56,7 @@ impl DetectStage {
         self.adapt();
         group_key(&self.segmentation, row, &mut self.key);
         let mut found = Found::default();
-        let (number, mut segment) = self.open_segment(row, &mut found);
+        let (number, mut segment) = self.open_segment(row);
         segment.seen = self.state.counts.rows;
         let mix_shift = self.observe_mix(row, time, &mut segment);
         let events = row.get(self.slots.count).as_f64().filter(|n| *n >= 0.0).map(|n| n as u64);
@@ -65,6 +65,7 @@ impl DetectStage {
             self.observe(row, &mut segment, value, &about, &mut found);
         }
         self.segments.put(number, segment, &self.plan);
+        self.make_room(&mut found);
         self.pass(row, &found, out);
         for record in &found.records {
             record.write(self.state.trigger, out);
@@ -96,16 +97,20 @@ impl DetectStage {
         time
     }
 
-    /// The row's segment; a new one if it must be, for which the longest unseen may have to go.
-    fn open_segment(&mut self, row: &Row<'_>, found: &mut Found) -> (u64, Segment) {
-        if let Some(known) = self.segments.take_key(&self.key, &self.plan) {
-            return known;
-        }
+    /// Forgets what has been unseen for longest until the rest fits.
+    fn make_room(&mut self, found: &mut Found) {
         while let Some(mut old) = self.segments.surplus(&self.limit, &self.plan) {
             self.state.counts.evicted += 1;
             for metric in 0..old.series.len() {
                 found.records.extend(self.close(&mut old, metric, self.state.clock, "evicted"));
             }
+        }
+    }
+
+    /// The row's segment; a new one if it must be.
+    fn open_segment(&mut self, row: &Row<'_>) -> (u64, Segment) {
+        if let Some(known) = self.segments.take_key(&self.key, &self.plan) {
+            return known;
         }
         let mut segment = Segment::new(&self.key, &self.plan, self.slots.mix.len());
         segment.labels = labels(&self.segmentation, row, &BTreeMap::new()).into();

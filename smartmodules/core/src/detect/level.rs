@@ -108,7 +108,7 @@ impl Level {
 
     /// Memory in bytes that it owns.
     pub fn bytes(&self) -> usize {
-        8 * self.hours.capacity() + 8 * self.days.capacity()
+        8 * self.hours.len() + 8 * self.days.len()
     }
 
     /// What the hour of the day adds to the level.

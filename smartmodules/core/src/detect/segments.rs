@@ -124,9 +124,11 @@ impl Segments {
         number
     }
 
-    /// Takes out the segment unseen for longest, if there are too many or they are too big.
+    /// Takes out the segment unseen for longest, if there are too many or they are too big; one always
+    /// stays.
     pub fn surplus(&mut self, limit: &Limit, plan: &Plan) -> Option<Segment> {
-        let fits = self.entries.len() < limit.segments as usize && self.bytes < limit.bytes;
+        let count = self.entries.len();
+        let fits = count < 2 || (count <= limit.segments as usize && self.bytes <= limit.bytes);
         let (_, number) = *self.by_seen.first().filter(|_| !fits)?;
         self.take(number, plan)
     }

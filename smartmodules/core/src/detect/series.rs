@@ -11,6 +11,9 @@ use super::window::Newest;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
+/// What `novelty` owns at most. A bound and not what it has: that is not the same after a restore.
+const BEST_BYTES: usize = 8 << 10;
+
 /// Means of slots that are kept for the tests of drift: two weeks of hours.
 const MEANS_MAX: usize = 336;
 
@@ -118,8 +121,8 @@ impl Series {
             + self.newest.bytes()
             + self.baseline.bytes()
             + self.level.bytes()
-            + self.best.as_ref().map_or(0, Best::bytes).saturating_sub(size_of::<Best>())
-            + 4 * self.drift.means.capacity()
+            + self.best.as_ref().map_or(0, |_| BEST_BYTES)
+            + 4 * self.drift.means.len()
             + self.drift.values.bytes()
             + self.episode.as_ref().map_or(0, Episode::bytes)
     }

@@ -44,7 +44,7 @@ impl Newest {
 
     /// Memory in bytes that it owns.
     pub fn bytes(&self) -> usize {
-        16 * self.points.capacity()
+        16 * self.points.len()
     }
 }
 
