@@ -11,8 +11,8 @@ pub mod stages;
 pub mod structure;
 mod whole;
 
-use crate::diagnostic::{Diagnostic, Severity, did_you_mean, list};
 use crate::detectors::{self, Detectors};
+use crate::diagnostic::{Diagnostic, Severity, did_you_mean, list};
 use crate::model::{DocumentKind, Origin, OtherDocument, Pipeline};
 use crate::registry;
 use crate::report::Report;

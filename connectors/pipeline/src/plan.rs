@@ -133,7 +133,8 @@ fn chain_spec(pipeline: &Pipeline) -> Result<ChainSpec> {
         let file = pipeline.origin.as_deref().map_or("", |origin| &origin.source.name);
         let inlined = tables::inline(&transform.with.0, file).map_err(|issue| anyhow!("{issue}"))?;
         let config = inlined.unwrap_or_else(|| transform.with.0.to_string());
-        let of_detector = detectors::inline(uses.name, &config, &pipeline.detectors).map_err(|issue| anyhow!("{issue}"))?;
+        let of_detector =
+            detectors::inline(uses.name, &config, &pipeline.detectors).map_err(|issue| anyhow!("{issue}"))?;
         let config = of_detector.unwrap_or(config);
         stages.push(StageSpec { name, stage: uses.name.to_string(), config });
     }

@@ -101,7 +101,8 @@ mod tests {
                 validator.iter_errors(&document(text)).map(|e| format!("{}: {e}", e.instance_path())).collect();
             assert!(found.is_empty(), "{found:#?}");
         }
-        let detector = json!({ "apiVersion": "perfstream/v1", "kind": "Detector", "meta": { "name": "d" }, "preset": "best" });
+        let detector =
+            json!({ "apiVersion": "perfstream/v1", "kind": "Detector", "meta": { "name": "d" }, "preset": "best" });
         assert!(validator.is_valid(&detector));
         let unknown = json!({ "apiVersion": "perfstream/v1", "kind": "Detector", "meta": { "name": "d" }, "more": 1 });
         assert!(!validator.is_valid(&unknown));

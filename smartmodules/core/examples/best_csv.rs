@@ -7,7 +7,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [file, time, value] = <[String; 3]>::try_from(std::env::args().skip(1).collect::<Vec<_>>())
         .map_err(|_| "usage: best_csv FILE TIME_COLUMN VALUE_COLUMN")?;
     let text = std::fs::read_to_string(file)?;
-    let mut lines = text.lines().map(|line| line.split(',').map(|cell| cell.trim().trim_matches('"')).collect::<Vec<_>>());
+    let mut lines =
+        text.lines().map(|line| line.split(',').map(|cell| cell.trim().trim_matches('"')).collect::<Vec<_>>());
     let head = lines.next().ok_or("no header")?;
     let column = |name: &str| head.iter().position(|h| *h == name).ok_or(format!("no column {name}"));
     let (time, value) = (column(&time)?, column(&value)?);

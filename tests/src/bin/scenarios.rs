@@ -68,12 +68,36 @@ const SCENARIOS: [Scenario; 8] = [
     Scenario { name: "step", fault: "step@58h+3h:1.3", field: "p75_lcp", page: "/checkout", wanted: Wanted::Prompt },
     Scenario { name: "spike", fault: "spike@58h+4h:1.6", field: "p75_lcp", page: "/checkout", wanted: Wanted::Prompt },
     Scenario { name: "tail-only", fault: "tail-only@58h+3h:1.3", field: "p95_lcp", page: "/", wanted: Wanted::Prompt },
-    Scenario { name: "one-segment", fault: "one-segment@58h+3h:1.3:page=/checkout", field: "p75_lcp", page: "/checkout", wanted: Wanted::Prompt },
+    Scenario {
+        name: "one-segment",
+        fault: "one-segment@58h+3h:1.3:page=/checkout",
+        field: "p75_lcp",
+        page: "/checkout",
+        wanted: Wanted::Prompt,
+    },
     // From 1 to 2 in four hours: +50 % after two.
     Scenario { name: "ramp", fault: "ramp@58h+4h:2", field: "p75_lcp", page: "/checkout", wanted: Wanted::Within(120) },
-    Scenario { name: "mix of pages", fault: "traffic-mix@58h+3h:6", field: "p75_lcp", page: "/checkout", wanted: Wanted::Nothing },
-    Scenario { name: "mix of devices", fault: "traffic-mix@58h+3h:4:device=mobile", field: "p75_lcp", page: "/", wanted: Wanted::Nothing },
-    Scenario { name: "mix of connections", fault: "traffic-mix@58h+3h:6:connection=3g", field: "p75_lcp", page: "/", wanted: Wanted::Nothing },
+    Scenario {
+        name: "mix of pages",
+        fault: "traffic-mix@58h+3h:6",
+        field: "p75_lcp",
+        page: "/checkout",
+        wanted: Wanted::Nothing,
+    },
+    Scenario {
+        name: "mix of devices",
+        fault: "traffic-mix@58h+3h:4:device=mobile",
+        field: "p75_lcp",
+        page: "/",
+        wanted: Wanted::Nothing,
+    },
+    Scenario {
+        name: "mix of connections",
+        fault: "traffic-mix@58h+3h:6:connection=3g",
+        field: "p75_lcp",
+        page: "/",
+        wanted: Wanted::Nothing,
+    },
 ];
 
 fn main() -> Result<ExitCode> {
@@ -126,7 +150,8 @@ fn spec(detector: &Value) -> ChainSpec {
     let step = json!({
         "detector": detector, "fields": { "lcp-p95": "p95_lcp" }, "mix": ["mobile", "slow"],
     });
-    let stage = |stage: &str, config: Value| StageSpec { name: stage.into(), stage: stage.into(), config: config.to_string() };
+    let stage =
+        |stage: &str, config: Value| StageSpec { name: stage.into(), stage: stage.into(), config: config.to_string() };
     let time = TimeConfig { field: Some("timestamp".into()), ..TimeConfig::default() };
     ChainSpec {
         pipeline: "scenario".into(),

@@ -5,8 +5,8 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use perfstream::check::check_files;
 use perfstream::detect::csv::Series;
-use perfstream::detect::topic::{Place, Request, run};
 use perfstream::detect::plot;
+use perfstream::detect::topic::{Place, Request, run};
 use perfstream::detectors;
 use perfstream::model::{DocumentKind, Topic};
 use perfstream_core::time::TimeParser;
@@ -120,7 +120,8 @@ fn over_csv(args: &DetectArgs, file: &Path, value: &str) -> Result<()> {
     match args.out == Path::new("-") {
         true => series.write(&found.scores, stdout().lock())?,
         false => {
-            let out = std::fs::File::create(&args.out).with_context(|| format!("cannot write {}", args.out.display()))?;
+            let out =
+                std::fs::File::create(&args.out).with_context(|| format!("cannot write {}", args.out.display()))?;
             series.write(&found.scores, BufWriter::new(out))?;
         }
     }

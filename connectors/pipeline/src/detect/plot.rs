@@ -3,7 +3,8 @@
 use anyhow::{Result, anyhow};
 use perfstream_core::Value;
 use plotters::prelude::{
-    AreaSeries, BLACK, BLUE, ChartBuilder, Circle, Color, IntoDrawingArea, LineSeries, RED, SVGBackend, ShapeStyle, WHITE,
+    AreaSeries, BLACK, BLUE, ChartBuilder, Circle, Color, IntoDrawingArea, LineSeries, RED, SVGBackend, ShapeStyle,
+    WHITE,
 };
 use std::path::Path;
 
@@ -35,7 +36,8 @@ impl Point {
 pub fn svg(path: &Path, title: &str, points: &[Point]) -> Result<()> {
     let values = || points.iter().filter_map(|p| p.value);
     let (low, high) = values().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
-    let (low, high) = if low.is_finite() && low < high { (low, high) } else { (low.min(0.0).max(-1.0), low.max(0.0).min(1.0) + 1.0) };
+    let (low, high) =
+        if low.is_finite() && low < high { (low, high) } else { (low.min(0.0).max(-1.0), low.max(0.0).min(1.0) + 1.0) };
     let margin = (high - low) / 4.0;
     let (low, high) = (low - margin, high + margin);
     let failed = |e: &dyn std::fmt::Display| anyhow!("{}: {e}", path.display());
@@ -51,7 +53,8 @@ pub fn svg(path: &Path, title: &str, points: &[Point]) -> Result<()> {
         .map_err(|e| failed(&e))?;
     chart.configure_mesh().x_labels(6).x_label_formatter(&label).draw().map_err(|e| failed(&e))?;
     // The band as runs of rows that have one: from its top down to its bottom, painted white below.
-    for run in points.iter().enumerate().collect::<Vec<_>>().chunk_by(|a, b| a.1.range.is_some() == b.1.range.is_some()) {
+    for run in points.iter().enumerate().collect::<Vec<_>>().chunk_by(|a, b| a.1.range.is_some() == b.1.range.is_some())
+    {
         let edge = |pick: fn((f64, f64)) -> f64| {
             run.iter().filter_map(move |(n, p)| Some((*n, pick(p.range?).clamp(low, high)))).collect::<Vec<_>>()
         };

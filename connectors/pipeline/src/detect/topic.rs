@@ -50,8 +50,7 @@ pub struct Request {
 }
 
 /// Topics that results are stored in.
-const STORES: [(&str, Kind); 3] =
-    [("anomalies", Kind::Anomaly), ("alerts", Kind::Alert), ("insights", Kind::Insight)];
+const STORES: [(&str, Kind); 3] = [("anomalies", Kind::Anomaly), ("alerts", Kind::Alert), ("insights", Kind::Insight)];
 
 /// What was found so far.
 #[derive(Debug, Default)]
@@ -127,7 +126,9 @@ impl Found {
         if self.input.len() < limit {
             let mut input = json_of(row);
             if let Some(fields) = input.as_object_mut() {
-                ["anomaly", "anomaly_id", "detection_score", "detection"].iter().for_each(|own| _ = fields.remove(*own));
+                ["anomaly", "anomaly_id", "detection_score", "detection"]
+                    .iter()
+                    .for_each(|own| _ = fields.remove(*own));
             }
             self.input.push(input);
             let feature = |d: &Value| {

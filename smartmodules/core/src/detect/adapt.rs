@@ -1,10 +1,10 @@
 //! What happens by itself or on a verdict: adaptation to drift, learning from feedback, and the
 //! `insight` records that say what it was before and after.
 
-use super::{DetectStage, WAITING_MAX};
 use super::detector::short_name;
 use super::learning::{AdaptationMethod, Trigger};
 use super::record::{Record, head};
+use super::{DetectStage, WAITING_MAX};
 use crate::row::Kind;
 use crate::time;
 use serde_json::{Value as Json, json};
@@ -53,7 +53,11 @@ impl DetectStage {
                 }
                 if changed.len() < NAMED {
                     let name = plan.metrics.get(metric).map_or("", |m| short_name(m));
-                    let tests = [("page-hinkley", worse), ("adwin", series.drift.concept), ("kolmogorov-smirnov", distance.is_some_and(|(_, p)| p < KS_P))];
+                    let tests = [
+                        ("page-hinkley", worse),
+                        ("adwin", series.drift.concept),
+                        ("kolmogorov-smirnov", distance.is_some_and(|(_, p)| p < KS_P)),
+                    ];
                     changed.push(json!({
                         "metric": name,
                         "segment": serde_json::from_str::<Json>(&segment.labels).unwrap_or_default(),
@@ -124,8 +128,7 @@ impl DetectStage {
     /// Weights, threshold and forest as they are.
     fn condition(&self) -> Json {
         let names = self.plan.names.iter().map(|name| name.name().to_string());
-        let weights: serde_json::Map<String, Json> =
-            names.zip(self.learned.weights.iter().map(|w| json!(w))).collect();
+        let weights: serde_json::Map<String, Json> = names.zip(self.learned.weights.iter().map(|w| json!(w))).collect();
         let forest = self.plan.forest.as_ref().map(|plan| {
             let (rows, at) = self.learner.trained(plan);
             json!({ "rows": rows, "trained_at": (rows > 0).then(|| time::format(at)) })

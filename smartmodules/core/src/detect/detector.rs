@@ -268,7 +268,8 @@ pub enum Statistic {
     LinearRegression,
 }
 
-pub use super::learning::{ DerivedFeature, Side,
-    Adaptation, AdaptationMethod, Baselines, BaselineMethod, Feedback, FeedbackAdaptation, FeedbackSource, Frequency,
-    Learning, ThresholdAdaptation, Thresholds, Training, TrainingFeatures, TrainingMethod, Trigger, Validation,
+pub use super::learning::{
+    Adaptation, AdaptationMethod, BaselineMethod, Baselines, DerivedFeature, Feedback, FeedbackAdaptation,
+    FeedbackSource, Frequency, Learning, Side, ThresholdAdaptation, Thresholds, Training, TrainingFeatures,
+    TrainingMethod, Trigger, Validation,
 };

@@ -183,7 +183,12 @@ impl DetectStage {
             episode.anomaly_id = Some(id.into());
             fields.extend(opened(episode, &judged, &segment.labels));
             self.state.counts.anomalies += 1;
-            found.records.push(Record { kind: Kind::Anomaly, time: about.time, key: segment.record_key.clone(), fields });
+            found.records.push(Record {
+                kind: Kind::Anomaly,
+                time: about.time,
+                key: segment.record_key.clone(),
+                fields,
+            });
         }
         found.note(&judged, series, self.detail);
         if let Some(forest) = plan.forest.as_ref().filter(|_| plan.sources.is_known(&features)) {
@@ -193,13 +198,7 @@ impl DetectStage {
     }
 
     /// A row for the forest: the metrics of the segment at this time, then what training asks for.
-    fn features<'r>(
-        &self,
-        row: &Row<'r>,
-        join: &Join,
-        (metric, time): (usize, i64),
-        plan: &Plan,
-    ) -> Vec<Value<'r>> {
+    fn features<'r>(&self, row: &Row<'r>, join: &Join, (metric, time): (usize, i64), plan: &Plan) -> Vec<Value<'r>> {
         if plan.forest.is_none() {
             return Vec::new();
         }

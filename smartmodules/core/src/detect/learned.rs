@@ -90,7 +90,11 @@ impl Learned {
         };
         let Some(at) = self.remembered.iter().position(|r| *r.anomaly_id == *id) else { return false };
         let Some(Remembered { scores, .. }) = self.remembered.remove(at) else { return false };
-        if truth > 0.5 { self.true_positives += 1 } else { self.false_positives += 1 }
+        if truth > 0.5 {
+            self.true_positives += 1
+        } else {
+            self.false_positives += 1
+        }
         let claim: f64 = self.weights.iter().zip(&scores).map(|(w, s)| w * f64::from(*s)).sum();
         let p = 1.0 / (1.0 + (-STEEPNESS * (claim - self.threshold)).exp());
         let step = ETA * weight * (truth - p);

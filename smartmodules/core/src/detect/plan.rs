@@ -97,7 +97,10 @@ impl Plan {
                 MethodName::IsolationForest => {
                     let (plan, from) = forest_plan(detector, p, &path, &mut issues);
                     if forest.replace(plan).is_some() {
-                        issues.push(Issue::error(format!("{path}.name"), "a detector has one isolation-forest, found two"));
+                        issues.push(Issue::error(
+                            format!("{path}.name"),
+                            "a detector has one isolation-forest, found two",
+                        ));
                     }
                     sources = from;
                     Method::Forest
@@ -272,7 +275,10 @@ fn ranges(detector: &Detector, issues: &mut Issues) {
     check("validation.mix_shift", detector.validation.mix_shift, 0.0, 1.0);
     let (window, slot) = (detector.baselines.window.us(), detector.baselines.update_frequency.us());
     if slot <= 0 || window / slot.max(1) > SLOTS_MAX || window < slot {
-        let message = format!("expected 1 to {SLOTS_MAX} updates in a window, found {} in {}", detector.baselines.update_frequency, detector.baselines.window);
+        let message = format!(
+            "expected 1 to {SLOTS_MAX} updates in a window, found {} in {}",
+            detector.baselines.update_frequency, detector.baselines.window
+        );
         issues.push(Issue::error("baselines.update_frequency", message));
     }
     for (path, span) in [

@@ -18,7 +18,7 @@ const BEST_BYTES: usize = 8 << 10;
 const MEANS_MAX: usize = 336;
 
 /// Page-Hinkley test of a series' forecast errors, in units of its expected error.
-const ERRORS: PageHinkleyPlan = PageHinkleyPlan { min_n: 30, delta: 0.05, threshold: 10.0, alpha: 0.9999 };
+const ERRORS: PageHinkleyPlan = PageHinkleyPlan { min_n: 30, delta: 0.1, threshold: 15.0, alpha: 0.9999 };
 /// Confidence of ADWIN.
 const ADWIN_DELTA: f64 = 0.002;
 
@@ -38,14 +38,24 @@ pub(super) struct Series {
 /// What was seen of a series' changes since it was last adapted.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(super) struct Drift {
-    /// The slot that is being averaged: its number, values, their sum, and the sum of |error|/σ
-    slot: (i64, u32, f64, f64),
+    slot: Slot,
     errors: PageHinkley,
     values: Adwin,
     /// Means of slots, oldest first
     means: VecDeque<f32>,
     pub performance: bool,
     pub concept: bool,
+}
+
+/// A slot that is being averaged.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+struct Slot {
+    index: i64,
+    values: u32,
+    sum: f64,
+    /// Of those that were forecast: how many, and the sum of |error|/σ
+    forecast: u32,
+    errors: f64,
 }
 
 impl Series {
@@ -59,14 +69,7 @@ impl Series {
     }
 
     /// What a method other than the forest says of a value. `novelty` learns it at once.
-    pub fn judge(
-        &mut self,
-        method: &Method,
-        time: i64,
-        value: f64,
-        z: f64,
-        scratch: &mut Vec<f64>,
-    ) -> Option<Finding> {
+    pub fn judge(&mut self, method: &Method, time: i64, value: f64, z: f64, scratch: &mut Vec<f64>) -> Option<Finding> {
         match method {
             Method::Forest => None,
             Method::Statistical(plan) => plan.judge(&self.newest, value, scratch),
@@ -145,22 +148,27 @@ fn novelty(best: &mut Best, time: i64, value: Option<f64>) -> Option<Finding> {
 impl Drift {
     /// Takes a value, freed of the hour's offset; tests at the end of each slot.
     fn add(&mut self, slot: i64, plain: f64, forecast: Option<Forecast>, value: f64) {
-        if slot > self.slot.0 || self.slot.1 == 0 {
+        if slot > self.slot.index || self.slot.values == 0 {
             self.close();
-            self.slot = (slot, 0, 0.0, 0.0);
+            self.slot = Slot { index: slot, ..Slot::default() };
         }
-        let error = forecast.map_or(0.0, |f| ((value - f.expected) / f.sigma).abs().min(100.0));
-        let (_, n, sum, errors) = self.slot;
-        self.slot = (self.slot.0, n.saturating_add(1), sum + plain, errors + error);
+        let own = &mut self.slot;
+        (own.values, own.sum) = (own.values.saturating_add(1), own.sum + plain);
+        if let Some(f) = forecast {
+            own.forecast = own.forecast.saturating_add(1);
+            own.errors += ((value - f.expected) / f.sigma).abs().min(100.0);
+        }
     }
 
     fn close(&mut self) {
-        let (_, n, sum, errors) = self.slot;
-        if n == 0 {
+        let Slot { values, sum, forecast, errors, .. } = self.slot;
+        if values == 0 {
             return;
         }
-        let (mean, error) = (sum / f64::from(n), errors / f64::from(n));
-        self.performance |= self.errors.add(error, &ERRORS);
+        if forecast > 0 {
+            self.performance |= self.errors.add(errors / f64::from(forecast), &ERRORS);
+        }
+        let mean = sum / f64::from(values);
         self.concept |= self.values.add(mean, ADWIN_DELTA, 1);
         if self.means.len() == MEANS_MAX {
             self.means.pop_front();

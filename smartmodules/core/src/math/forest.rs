@@ -147,7 +147,13 @@ impl Forest {
         let (rows_right, path_right) = self.walk(root, left + 1, depth + 1, row, steps);
         let rows = rows_left + rows_right;
         let path = match row.get(usize::from(node.feature)) {
-            Some(x) if !x.is_nan() => if *x as f32 <= node.threshold { path_left } else { path_right },
+            Some(x) if !x.is_nan() => {
+                if *x as f32 <= node.threshold {
+                    path_left
+                } else {
+                    path_right
+                }
+            }
             _ => (rows_left * path_left + rows_right * path_right) / rows.max(1.0),
         };
         (rows, path)

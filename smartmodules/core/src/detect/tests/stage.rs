@@ -69,7 +69,8 @@ fn a_row_that_was_judged_before_is_judged_anew() {
     let (mut stage, fields) = make(&ensemble(), &json!({}));
     let line = row(0, json!({ "p75_lcp": 1, "anomaly": true, "detection_score": 0.9, "x": 1 }));
     let rows = run(&mut stage, &fields, &[&line]);
-    let expected = json!({ "timestamp": 1_767_600_000, "p75_lcp": 1, "x": 1, "anomaly": null, "detection_score": null });
+    let expected =
+        json!({ "timestamp": 1_767_600_000, "p75_lcp": 1, "x": 1, "anomaly": null, "detection_score": null });
     assert_eq!(rows[0], expected);
 }
 
