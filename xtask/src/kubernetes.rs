@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const MANIFEST: &str = "connectors/pipeline/deploy/kubernetes.yaml";
+const AUTOSCALING: &str = "connectors/pipeline/deploy/kubernetes-autoscaling.yaml";
 /// Carries the schemas of Kubernetes 1.37.
 const CHECKER: &str = "kubernetes-validate==1.37.0";
 
@@ -18,7 +19,7 @@ pub fn check(tally: &mut Tally) {
     match checker() {
         Some(checker) => {
             let mut command = Command::new(checker);
-            tally.step("Kubernetes manifests", command.arg("--strict").arg(MANIFEST).current_dir(root()));
+            tally.step("Kubernetes manifests", command.args(["--strict", MANIFEST, AUTOSCALING]).current_dir(root()));
         }
         None => tally.skip("Kubernetes manifests", "needs python3 with venv and the package kubernetes-validate"),
     }

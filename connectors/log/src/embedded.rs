@@ -214,7 +214,7 @@ fn end(connection: &Connection, name: &str, partition: u32) -> Result<i64> {
     Ok(last.map_or(0, |last| last + 1))
 }
 
-fn checksum(log_time_ms: i64, key: Option<&[u8]>, value: &[u8]) -> u32 {
+pub(crate) fn checksum(log_time_ms: i64, key: Option<&[u8]>, value: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&log_time_ms.to_le_bytes());
     hasher.update(&key.map_or(u64::MAX, |k| k.len() as u64).to_le_bytes());

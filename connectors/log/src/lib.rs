@@ -1,12 +1,14 @@
 //! The logs that perfstream reads and writes.
 //!
 //! - [`embedded`]: `--data DIR`, one SQLite file.
+//! - [`spill`]: a bounded copy on disk of what a worker has not come to yet.
 //! - [`cluster`]: a Fluvio cluster, through one reader and one writer. Nothing else in perfstream
 //!   reads or writes a topic: Fluvio's own consumer loses records, its own producer doubles them.
 
 pub mod cluster;
 pub mod embedded;
 mod partition;
+pub mod spill;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod topics;

@@ -10,11 +10,12 @@ use perfstream::model::Pipeline;
 use perfstream::modules::Modules;
 use perfstream::plan::{Plan, PlanSpec};
 use perfstream::run::RunOptions;
-use perfstream::run::share::Share;
+use perfstream::run::share::Instance;
 use perfstream::summary::Summary;
 use perfstream::{check, connector, explain, run, schema, testing, transforms};
 use perfstream_log::cluster::Target;
 use perfstream_log::embedded::Log;
+use perfstream_log::spill::SpillOptions;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
@@ -80,9 +81,13 @@ enum Command {
         #[command(flatten)]
         files: Files,
     },
-    /// Prints the JSON Schema of pipeline files, for editors
+    /// Prints the JSON Schema of pipeline files, for editors, or of status records
     #[command(after_help = "Example:\n  perfstream schema > pipelines/schema.json")]
-    Schema,
+    Schema {
+        /// Of what
+        #[arg(long, value_enum, default_value_t = SchemaOf::Pipeline)]
+        of: SchemaOf,
+    },
     /// Runs pipelines over a file, standard input or the embedded log
     #[command(after_help = "\
 Examples:
@@ -126,6 +131,8 @@ It shows every step first and can be repeated: what is there as it should be is 
     /// Shows how the workers on a cluster do: lag, offsets, counters, snapshots, dead letters
     #[command(after_help = "Example:\n  perfstream status --cluster localhost:9003")]
     Status(cluster::StatusArgs),
+    /// Shows the analysis sessions on a cluster: what they run and their numbers
+    Sessions(cluster::SessionsArgs),
     /// Prints the stateless front of a pipeline as Fluvio's own transforms file
     #[command(after_help = "\
 Examples:
@@ -198,6 +205,15 @@ impl Engine {
     }
 }
 
+/// What a schema is of.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SchemaOf {
+    /// Pipeline files
+    Pipeline,
+    /// Records of the topic perfstream-status
+    Status,
+}
+
 #[derive(ClapArgs)]
 struct RunArgs {
     /// Pipeline files
@@ -228,12 +244,23 @@ struct RunArgs {
     /// the current Fluvio profile
     #[arg(long, value_name = "HOST:PORT", num_args = 0..=1, conflicts_with_all = ["data", "out", "input"])]
     cluster: Option<Option<String>>,
-    /// Which share of the partitions this worker takes: the I-th of N, counted from 0
-    #[arg(long, value_name = "I/N", requires = "cluster", default_value = "0/1")]
-    instance: Share,
-    /// Serve Prometheus metrics at this address, as 127.0.0.1:9464
-    #[arg(long, value_name = "ADDRESS", requires = "cluster")]
+    /// Which share of the partitions this worker takes: the I-th of N, counted from 0; `auto`: all workers
+    /// that run these pipelines share them, however many there are at a time. Without it this process
+    /// starts and drains workers on this machine, as `scaling` in the files says
+    #[arg(long, value_name = "I/N|auto", requires = "cluster")]
+    instance: Option<Instance>,
+    /// Serve Prometheus metrics at this address, as 127.0.0.1:9464; workers that it starts take the ports after
+    #[arg(long, value_name = "ADDRESS", requires = "cluster", overrides_with = "metrics")]
     metrics: Option<SocketAddr>,
+    /// Directory for records that wait (`backpressure: buffer-with-spill`); by default in the user's cache
+    #[arg(long, value_name = "DIR", requires = "cluster")]
+    spill_dir: Option<PathBuf>,
+    /// Disk that the waiting records of a partition may take, MiB; 0: they wait in the topic alone
+    #[arg(long, value_name = "MIB", default_value_t = 256)]
+    spill_limit: u64,
+    /// End, as at SIGTERM, when standard input ends: set for the workers that a supervisor starts
+    #[arg(long, hide = true)]
+    stop_with_parent: bool,
     /// End when all input that is there is processed (on a cluster; otherwise that is the default)
     #[arg(long)]
     stop_at_end: bool,
@@ -257,8 +284,12 @@ pub fn run(args: Args) -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Command::Schema => {
-            print(&format!("{}\n", serde_json::to_string_pretty(&schema::schema())?))?;
+        Command::Schema { of } => {
+            let schema = match of {
+                SchemaOf::Pipeline => schema::schema(),
+                SchemaOf::Status => run::records::schema(),
+            };
+            print(&format!("{}\n", serde_json::to_string_pretty(&schema)?))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Run(args) => run_pipelines(&args, json),
@@ -279,6 +310,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Command::Undeploy(args) => cluster::undeploy(&args),
         Command::Status(args) => cluster::status(&args),
         Command::Detect(args) => detect::detect(&args),
+        Command::Sessions(args) => cluster::sessions(&args),
         Command::Generate(args) => {
             args.run()?;
             Ok(ExitCode::SUCCESS)
@@ -393,25 +425,41 @@ fn run_as_connector(args: &RunArgs, config: &connector::Config, json: bool) -> R
     if !inputs.contains(&config.topic) {
         bail!("`meta.topic: {}`: no chosen pipeline reads it; they read {}", config.topic, inputs.join(", "));
     }
-    run_on_cluster(args, (config.cluster.as_deref(), config.instance, config.metrics), &pipelines, json)
+    run_on_cluster(args, (config.cluster.as_deref(), Some(config.instance), config.metrics), &pipelines, json)
 }
 
 /// `place`: address of the cluster, share of the partitions, address of the metrics.
 fn run_on_cluster(
     args: &RunArgs,
-    place: (Option<&str>, Share, Option<SocketAddr>),
+    place: (Option<&str>, Option<Instance>, Option<SocketAddr>),
     pipelines: &[Pipeline],
     json: bool,
 ) -> Result<ExitCode> {
-    let (address, share, metrics) = place;
+    let (address, instance, metrics) = place;
     let options = run::fluvio::Options {
         target: address.map_or(Target::Profile, |a| Target::Address(a.to_string())),
-        share,
+        instance,
+        arguments: std::env::args_os().skip(1).collect(),
         metrics,
         stop_at_end: args.stop_at_end,
+        stop_with_parent: args.stop_with_parent,
+        spill: (args.spill_limit > 0).then(|| SpillOptions {
+            dir: args.spill_dir.clone().unwrap_or_else(spill_dir),
+            limit_bytes: args.spill_limit << 20,
+            lag_records: SPILL_LAG_RECORDS,
+        }),
         chain: args.engine.options(),
     };
     end_of_run(&run::fluvio::run(pipelines, &options)?, json)
+}
+
+/// A worker that lags by less is about to read the records anyway.
+const SPILL_LAG_RECORDS: i64 = 20_000;
+
+fn spill_dir() -> PathBuf {
+    let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|dir| dir.is_absolute());
+    let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
+    cache.unwrap_or_else(std::env::temp_dir).join("perfstream/spill")
 }
 
 /// Prints the summaries; the status says whether the counters add up.

@@ -11,7 +11,7 @@
 //! ```
 
 use crate::diagnostic::render;
-use crate::run::share::Share;
+use crate::run::share::Instance;
 use crate::source::Source;
 use crate::yaml;
 use anyhow::{Context, Result, bail, ensure};
@@ -33,7 +33,7 @@ pub struct Config {
     /// `HOST:PORT`; None: the current profile
     pub cluster: Option<String>,
     /// Which share of the partitions
-    pub instance: Share,
+    pub instance: Instance,
     /// Where to serve metrics
     pub metrics: Option<SocketAddr>,
 }
@@ -166,7 +166,7 @@ mod tests {
         let config = read(&config, Some(&secrets)).expect("a configuration");
         assert_eq!(config.pipelines, [dir.path().join("web-vitals.yaml")]);
         assert_eq!((config.topic.as_str(), config.cluster.as_deref()), ("lcp-stream", Some("sc.example:9003")));
-        assert_eq!(config.instance, Share { index: 1, count: 3 });
+        assert_eq!(config.instance, Instance::Fixed("1/3".parse().expect("a share")));
     }
 
     #[test]

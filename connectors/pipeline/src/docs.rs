@@ -16,10 +16,12 @@ const END: &str = "<!-- params:end -->";
 /// All generated files below the repository's root, as they should be. A README without the two
 /// marks, or that is not there, is left alone.
 ///
-/// The schema is what `perfstream schema` prints.
+/// The schemas are what `perfstream schema` prints.
 pub fn generated(root: &Path) -> Vec<(PathBuf, String)> {
     let schema = format!("{:#}\n", crate::schema::schema());
-    let mut files = vec![(root.join("pipelines/schema.json"), schema)];
+    let status = format!("{:#}\n", crate::run::records::schema());
+    let mut files =
+        vec![(root.join("pipelines/schema.json"), schema), (root.join("pipelines/status.schema.json"), status)];
     for stage in STAGES {
         let folder = root.join("smartmodules").join(stage.name);
         files.push((folder.join("SmartModule.toml"), smart_module_toml(stage)));

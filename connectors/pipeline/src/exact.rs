@@ -24,7 +24,7 @@ pub mod snapshot;
 pub mod worker;
 
 #[cfg(test)]
-mod sim;
+pub(crate) mod sim;
 #[cfg(test)]
 mod tests;
 

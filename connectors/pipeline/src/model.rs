@@ -11,7 +11,7 @@ mod tests_block;
 
 pub use io::{Dedupe, FieldSpec, FieldType, Input, InputField, Output, OutputField, OutputSpec, Routes};
 pub use ordered::{Name, Ordered, Raw, Topic};
-pub use run::{Backpressure, Checkpoint, Errors, Lookback, Placement, Recovery, Resource, Scaling, Transform};
+pub use run::{Backpressure, Checkpoint, Errors, Lookback, Placement, Recovery, Resource, Scaling, Targets, Transform};
 pub use tests_block::{KindCounts, KindName, TestCase, TestRecord, TestTick, matches};
 
 use crate::detectors::Detectors;

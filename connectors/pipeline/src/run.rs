@@ -2,8 +2,13 @@
 
 pub mod cluster;
 mod file;
+pub mod fleet;
 pub mod fluvio;
 mod live;
+pub mod load;
+mod members;
+pub mod records;
+pub mod scale;
 pub mod share;
 pub mod status;
 mod worker;

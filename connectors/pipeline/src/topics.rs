@@ -3,6 +3,9 @@
 /// Where workers say how they do; shared by all pipelines, one partition.
 pub const STATUS: &str = "perfstream-status";
 
+/// Where workers say that they live, to share partitions; one partition.
+pub const MEMBERS: &str = "perfstream-members";
+
 /// What is deployed; one partition.
 pub const DEPLOYMENTS: &str = "perfstream-deployments";
 

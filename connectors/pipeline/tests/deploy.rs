@@ -1,9 +1,12 @@
 //! `perfstream deploy` and `undeploy` on a real cluster.
 
+use perfstream::run::records;
 use perfstream_log::testing::{TestCluster, TopicOptions};
-use perfstream_log::{NewRecord, Topics};
+use perfstream_log::{NewRecord, Read, Topics};
+use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 /// Status, and all that was printed.
 fn perfstream(cluster: &TestCluster, args: &[&str]) -> (bool, String) {
@@ -59,14 +62,7 @@ fn it_runs_as_a_connector() {
     let cluster = TestCluster::start().expect("a Fluvio server");
     let (ok, text) = perfstream(&cluster, &["deploy", "pipelines/web-vitals.yaml", "--only", "lcp"]);
     assert!(ok, "{text}");
-    let lines = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/recording/events/lcp.jsonl"))
-        .expect("the recording");
-    let records: Vec<NewRecord> = lines
-        .split(|b| *b == b'\n')
-        .filter(|line| !line.is_empty())
-        .map(|line| NewRecord { log_time_ms: 0, key: None, value: line.to_vec() })
-        .collect();
-    cluster.topics().append("lcp-stream", 0, &records).expect("an append");
+    produce_recording(&cluster);
     let dir = tempfile::tempdir().expect("a directory");
     let pipeline = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../pipelines/web-vitals.yaml");
     let config = format!(
@@ -90,6 +86,53 @@ fn it_runs_as_a_connector() {
     let mut log = cluster.topics();
     let extent = log.extent("lcp-control", 0).expect("an answer");
     assert!(extent.end > 2, "it claimed and advanced: {text}");
+}
+
+/// The recorded page views, in the topic of the pipeline `lcp`.
+fn produce_recording(cluster: &TestCluster) -> usize {
+    let lines = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/recording/events/lcp.jsonl"))
+        .expect("the recording");
+    let lines = lines.split(|b| *b == b'\n').filter(|line| !line.is_empty());
+    let record = |line: &[u8]| NewRecord { log_time_ms: 0, key: None, value: line.to_vec() };
+    let records: Vec<NewRecord> = lines.map(record).collect();
+    cluster.topics().append("lcp-stream", 0, &records).expect("an append");
+    records.len()
+}
+
+#[test]
+#[ignore = "needs a Fluvio server"]
+fn status_and_sessions_tell_what_was_done() {
+    let cluster = TestCluster::start().expect("a Fluvio server");
+    let (ok, text) = perfstream(&cluster, &["deploy", "pipelines/web-vitals.yaml", "--only", "lcp"]);
+    assert!(ok, "{text}");
+    let events = produce_recording(&cluster);
+    let (ok, text) = perfstream(&cluster, &["run", "pipelines/web-vitals.yaml", "--only", "lcp", "--stop-at-end"]);
+    assert!(ok, "{text}");
+    let mut log = cluster.topics();
+    let end = log.extent("perfstream-status", 0).expect("an answer").end;
+    let Read::Records(records) =
+        log.read("perfstream-status", 0, 0, 64 << 20, Duration::from_secs(10)).expect("records")
+    else {
+        panic!("status records are gone")
+    };
+    assert_eq!(records.len() as i64, end);
+    let validator = jsonschema::validator_for(&records::schema()).expect("a schema");
+    let values: Vec<Value> = records.iter().map(|r| serde_json::from_slice(&r.value).expect("JSON")).collect();
+    for value in &values {
+        assert!(validator.is_valid(value), "{value}");
+    }
+    let last = |scope: &str| values.iter().rfind(|v| v["scope"] == scope).expect("a record");
+    let (session, partition) = (last("session"), last("partition"));
+    assert_eq!((&session["status"], &partition["status"]), (&"stopped".into(), &"stopped".into()));
+    assert_eq!(session["statistics"]["eventsProcessed"], events);
+    assert_eq!((&session["analyzers"], &session["id"]), (&serde_json::json!(["lcp"]), &partition["session"]));
+    assert_eq!(partition["lag_records"], 0);
+    assert_eq!(partition["offsets"]["snapshot"], partition["offsets"]["next"]);
+    let id = session["id"].as_str().expect("an id");
+    let (ok, text) = perfstream(&cluster, &["status", "lcp"]);
+    assert!(ok && text.contains(&format!("lcp/0  stopped  session {id}")) && text.contains("  aggregate: {"), "{text}");
+    let (ok, text) = perfstream(&cluster, &["sessions"]);
+    assert!(ok && text.contains(&format!("{id}  stopped  since ")) && text.contains("analyzers lcp"), "{text}");
 }
 
 #[test]

@@ -114,9 +114,12 @@ fn work(place: &str, cluster: bool) -> Result<ExitCode> {
             &[pipeline()?],
             &run::fluvio::Options {
                 target: Target::Address(place.into()),
-                share: run::share::Share::default(),
+                instance: Some(run::share::Instance::default()),
+                arguments: Vec::new(),
                 metrics: None,
                 stop_at_end: true,
+                stop_with_parent: false,
+                spill: None,
                 chain: chain(),
             },
         )?,

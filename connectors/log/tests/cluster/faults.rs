@@ -5,6 +5,7 @@ use fluvio::consumer::ConsumerConfigExtBuilder;
 use fluvio::{Fluvio, FluvioClusterConfig, Offset, RecordKey};
 use futures_util::StreamExt;
 use perfstream_log::cluster::{AppendError, ClusterTopics, ReaderCounters, ReaderOptions, Writer, WriterOptions};
+use perfstream_log::spill::{SpillOptions, Spilling};
 use perfstream_log::testing::{TestCluster, TopicOptions, Traffic};
 use perfstream_log::{NewRecord, Read, Topics};
 use std::process::Command;
@@ -325,6 +326,51 @@ fn evicted_records_are_a_gap() {
     });
 }
 
+/// The same, read through a spill file: what a worker that lags had waiting is not lost with the topic's.
+#[test]
+#[ignore = "needs a Fluvio server"]
+fn spilled_records_outlive_the_topics() {
+    let cluster = TestCluster::shared().expect("a Fluvio server");
+    let options =
+        TopicOptions { segment_bytes: Some(10_000), partition_bytes: Some(30_000), ..TopicOptions::default() };
+    cluster.create_topic("spilled", 1, options).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let options = SpillOptions { dir: dir.path().into(), limit_bytes: 1 << 20, lag_records: 5 };
+    let mut slow = Spilling::on(cluster.topics(), cluster.topics(), "slow", "spilled", 0, options);
+    let mut topics = cluster.topics();
+    let mut produce = |first: i64| {
+        let records: Vec<_> = (first..first + 5).map(|n| record(numbered(n, 1_000))).collect();
+        topics.append("spilled", 0, &records).unwrap();
+    };
+    produce(0);
+    produce(5);
+    // It reads one record, and has no time for the next.
+    let Read::Records(records) = slow.read("spilled", 0, 0, 1, LONG).unwrap() else { panic!("a gap") };
+    let mut next = records[0].offset + 1;
+    let started = std::time::Instant::now();
+    for first in (10..200).step_by(5) {
+        produce(first);
+        // The SPU evicts at its own pace, and the copy must be ahead of it.
+        while slow.spilled_bytes() < (first as u64 - 10) * 1_000 {
+            assert!(started.elapsed() < LONG, "nothing is copied: {} bytes", slow.spilled_bytes());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+    while slow.extent("spilled", 0).unwrap().start < 100 {
+        assert!(started.elapsed() < 4 * LONG, "the SPU does not evict");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    while next < 200 {
+        let Read::Records(records) = slow.read("spilled", 0, next, 8_000, LONG).unwrap() else {
+            panic!("{next} is lost")
+        };
+        for found in records {
+            assert_eq!((found.offset, number(&found.value)), (next, next));
+            next += 1;
+        }
+    }
+}
+
 /// H10 of the hazards: after a reconnect Fluvio's consumer of several partitions starts all of them
 /// behind the last record of any; ours has a position per partition.
 #[test]
@@ -374,4 +420,56 @@ fn partitions_go_on_each_from_its_own_position() {
     });
     println!("Fluvio's consumer after the cut: {} records, {:?} to {:?}", more.len(), more.first(), more.last());
     assert_ne!(more, [(0, 100), (1, 10)], "Fluvio's consumer keeps a position per partition now");
+}
+
+/// The hazard H10: Fluvio's consumer of several partitions keeps one place for all of them. After a cut it
+/// begins each partition where the last record, of whichever partition, was.
+#[test]
+#[ignore = "needs a Fluvio server"]
+fn h10_each_partition_keeps_its_place_over_a_cut() {
+    let cluster = TestCluster::start_behind_proxy().expect("a Fluvio server");
+    cluster.create_topic("several", 2, TopicOptions::default()).unwrap();
+    let records = |range: std::ops::Range<i64>| -> Vec<_> { range.map(|n| record(numbered(n, 20))).collect() };
+    cluster.block_on(async {
+        let mut writer = Writer::new(cluster.cluster().clone(), WriterOptions::default());
+        let mut ours = Vec::new();
+        for partition in 0..2 {
+            let cluster = cluster.cluster().clone();
+            ours.push(Reader::open(cluster, "several", partition, 0, wakeful()).await.unwrap());
+        }
+        let mut config = ConsumerConfigExtBuilder::default();
+        config.topic("several").partition(0).partition(1).offset_start(Offset::absolute(0).unwrap());
+        let mut stream = cluster.cluster().client().consumer_with_config(config.build().unwrap()).await.unwrap();
+        let mut naive = Vec::new();
+        // The last record before the cut is of partition 1, at a place that partition 0 is far behind of.
+        for (partition, range) in [(0, 0..10), (1, 0..500)] {
+            writer.append("several", partition, &records(range.clone())).await.unwrap();
+            for _ in range {
+                let record = tokio::time::timeout(LONG, stream.next()).await.unwrap().unwrap().unwrap();
+                naive.push((record.partition(), record.offset()));
+            }
+        }
+        for (reader, end) in ours.iter_mut().zip([10, 500]) {
+            read_to(reader, end).await;
+        }
+        cluster.proxy().set(Traffic::Cut);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        cluster.proxy().set(Traffic::Pass);
+        let mut writer = Writer::new(cluster.cluster().clone(), WriterOptions::default());
+        for partition in 0..2 {
+            let from = if partition == 0 { 10 } else { 500 };
+            writer.append("several", partition, &records(from..1_000)).await.unwrap();
+        }
+        for reader in &mut ours {
+            read_to(reader, 1_000).await;
+        }
+        while let Ok(Some(Ok(record))) = tokio::time::timeout(Duration::from_secs(5), stream.next()).await {
+            naive.push((record.partition(), record.offset()));
+        }
+        let once = (0..2).flat_map(|p| (0..1_000).map(move |offset| (p, offset)));
+        let missing = once.clone().filter(|place| !naive.contains(place)).count();
+        let doubled = naive.len() + missing - once.count();
+        println!("of 2000 records Fluvio's consumer lost {missing} and doubled {doubled}");
+        assert!(missing + doubled > 0, "Fluvio's consumer keeps a place for each partition now");
+    });
 }

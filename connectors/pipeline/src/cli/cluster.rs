@@ -1,15 +1,15 @@
-//! Commands about a cluster: deploy, undeploy, status.
+//! Commands about a cluster: deploy, undeploy, status, sessions.
 
 use super::{Files, load, print};
 use anyhow::{Context, Result, bail};
 use clap::Args as ClapArgs;
 use perfstream::deploy::{self, Options, Step};
 use perfstream::modules::Modules;
+use perfstream::run::records::{PartitionRecord, SessionRecord, State, Status};
 use perfstream::{run, topics};
 use perfstream_log::Read;
 use perfstream_log::Topics;
 use perfstream_log::cluster::{ClusterTopics, Target};
-use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -149,11 +149,59 @@ pub(super) struct StatusArgs {
 
 /// The newest status record of each partition.
 pub(super) fn status(args: &StatusArgs) -> Result<ExitCode> {
-    let (_runtime, mut log) = args.cluster.connect()?;
+    let newest = newest_records(&args.cluster)?;
+    let partitions: Vec<&PartitionRecord> = newest
+        .values()
+        .filter_map(|status| match status {
+            Status::Partition(p) if args.pipeline.as_ref().is_none_or(|name| p.pipeline == *name) => Some(p),
+            _ => None,
+        })
+        .collect();
+    if partitions.is_empty() {
+        print("no worker has reported\n")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let now = run::cluster::now();
+    for partition in partitions {
+        print(&if args.json { format!("{}\n", serde_json::to_string(partition)?) } else { text(partition, now) })?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[derive(ClapArgs)]
+pub(super) struct SessionsArgs {
+    #[command(flatten)]
+    cluster: ClusterArg,
+    /// One JSON object per session, as it stands in the topic perfstream-status
+    #[arg(long)]
+    json: bool,
+}
+
+/// The newest record of each session, the newest session first.
+pub(super) fn sessions(args: &SessionsArgs) -> Result<ExitCode> {
+    let newest = newest_records(&args.cluster)?;
+    let session = |status| match status {
+        Status::Session(record) => Some(record),
+        Status::Partition(_) => None,
+    };
+    let mut sessions: Vec<SessionRecord> = newest.into_values().filter_map(session).collect();
+    sessions.sort_by(|a, b| b.start_time.cmp(&a.start_time));
+    if sessions.is_empty() {
+        print("no session has reported\n")?;
+    }
+    for session in sessions {
+        print(&if args.json { format!("{}\n", serde_json::to_string(&session)?) } else { session_text(&session) })?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The newest status records by key.
+fn newest_records(cluster: &ClusterArg) -> Result<BTreeMap<String, Status>> {
+    let (_runtime, mut log) = cluster.connect()?;
     if log.partitions(topics::STATUS)?.is_none() {
         bail!("there is no topic `{}`; `perfstream deploy` creates it", topics::STATUS);
     }
-    let mut newest: BTreeMap<String, Value> = BTreeMap::new();
+    let mut newest = BTreeMap::new();
     let extent = log.extent(topics::STATUS, 0)?;
     // A worker reports every five seconds: this many records are enough for hundreds of partitions.
     let mut at = (extent.end - 20_000).max(extent.start);
@@ -165,6 +213,7 @@ pub(super) fn status(args: &StatusArgs) -> Result<ExitCode> {
                 for record in records {
                     at = record.offset + 1;
                     let key = String::from_utf8_lossy(&record.key.unwrap_or_default()).into_owned();
+                    // Another version's record, or nobody's, says nothing here.
                     if let Ok(value) = serde_json::from_slice(&record.value) {
                         newest.insert(key, value);
                     }
@@ -172,52 +221,71 @@ pub(super) fn status(args: &StatusArgs) -> Result<ExitCode> {
             }
         }
     }
-    newest.retain(|_, v| args.pipeline.as_ref().is_none_or(|p| v["pipeline"] == p.as_str()));
-    if newest.is_empty() {
-        print("no worker has reported\n")?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let now = run::cluster::now();
-    for value in newest.values() {
-        print(&if args.json { format!("{value}\n") } else { text(value, now) })?;
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok(newest)
 }
 
-fn text(status: &Value, now: i64) -> String {
-    let word = |v: &Value| v.as_str().unwrap_or("-").to_string();
-    let number = |v: &Value| v.as_f64().map_or("-".into(), |x| format!("{x:.0}"));
-    let (s, o, run) = (&status["statistics"], &status["offsets"], &status["run"]);
-    let reported = perfstream_core::time::TimeParser::default().parse_text(&word(&status["timestamp"]));
-    let age_s = reported.map_or(0, |t| (now - t) / 1_000_000);
-    let silent =
-        if status["status"] == "running" && age_s > 30 { ", SILENT SINCE: its worker is gone or stuck" } else { "" };
+fn age_s(timestamp: &str, now: i64) -> i64 {
+    let reported = perfstream_core::time::TimeParser::default().parse_text(timestamp);
+    reported.map_or(0, |t| (now - t) / 1_000_000)
+}
+
+fn session_text(session: &SessionRecord) -> String {
+    let s = &session.statistics;
+    let status = serde_json::to_value(session.status).unwrap_or_default();
+    format!(
+        "{}  {}  since {}\n  analyzers {}  detectors {}  stages {}\n  events {}  alerts {}  anomalies {}  predictions {}  \
+         {:.0}/s  latency p50 {} ms  p99 {} ms\n",
+        session.id,
+        status.as_str().unwrap_or("-"),
+        session.start_time,
+        session.analyzers.join(", "),
+        session.detectors.len(),
+        session.processors.len(),
+        s.events_processed,
+        s.alerts_triggered,
+        s.anomalies_detected,
+        s.predictions_generated,
+        s.throughput,
+        s.latency.p50_ms,
+        s.latency.p99_ms,
+    )
+}
+
+fn text(status: &PartitionRecord, now: i64) -> String {
+    let (s, o) = (&status.statistics, &status.offsets);
+    let age_s = age_s(&status.timestamp, now);
+    let silent = match status.status == State::Running && age_s > 30 {
+        true => ", SILENT SINCE: its worker is gone or stuck",
+        false => "",
+    };
     let mut text = format!(
-        "{}/{}  {}  session {}  {age_s} s ago{silent}\n  lag {} records  next {}  end {}  snapshot {}  recoveries {}  misplaced {}\n  \
-         events {}  alerts {}  anomalies {}  predictions {}  dead letters {}  {}/s  latency p50 {} ms  p99 {} ms\n",
-        word(&status["pipeline"]),
-        status["partition"],
-        word(&status["status"]),
-        word(&status["session"]),
-        number(&status["lag_records"]),
-        o["next"],
-        o["end"],
-        o["snapshot"],
-        status["recoveries"],
-        status["misplaced"],
-        s["eventsProcessed"],
-        s["alertsTriggered"],
-        s["anomaliesDetected"],
-        s["predictionsGenerated"],
-        number(&run["dead"]),
-        number(&s["throughput"]),
-        s["latency"]["p50_ms"],
-        s["latency"]["p99_ms"],
+        "{}/{}  {}  session {}  {age_s} s ago{silent}\n  lag {} records  next {}  end {}  snapshot {}  recoveries {}  \
+         misplaced {}  spilled {} bytes\n  events {}  alerts {}  anomalies {}  predictions {}  dead letters {}  {:.0}/s  \
+         latency p50 {} ms  p99 {} ms\n",
+        status.pipeline,
+        status.partition,
+        status.status.name(),
+        status.session,
+        status.lag_records,
+        o.next,
+        o.end,
+        o.snapshot.map_or("none yet".into(), |at| at.to_string()),
+        status.recoveries,
+        status.misplaced,
+        status.spilled_bytes,
+        s.events_processed,
+        s.alerts_triggered,
+        s.anomalies_detected,
+        s.predictions_generated,
+        status.run["dead"].as_u64().unwrap_or(0),
+        s.throughput,
+        s.latency.p50_ms,
+        s.latency.p99_ms,
     );
-    for stage in run["stages"].as_array().into_iter().flatten() {
-        text.push_str(&format!("  {}: {}\n", word(&stage["stage"]), stage["counters"]));
+    for stage in status.run["stages"].as_array().into_iter().flatten() {
+        text.push_str(&format!("  {}: {}\n", stage["stage"].as_str().unwrap_or("-"), stage["counters"]));
     }
-    if let Some(error) = status["last_error"].as_str() {
+    if let Some(error) = &status.last_error {
         text.push_str(&format!("  last error: {error}\n"));
     }
     text

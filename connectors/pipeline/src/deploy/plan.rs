@@ -177,7 +177,7 @@ impl Wanted {
             self.add(output, format!("output of {name}"), keep(options.partitions), 0, None);
             self.deployment.output_topics.insert(output.clone());
         }
-        for shared in [topics::STATUS, topics::DEPLOYMENTS] {
+        for shared in [topics::STATUS, topics::MEMBERS, topics::DEPLOYMENTS] {
             let keep = TopicKeep {
                 retention_s: Some(OWN_RETENTION_S),
                 segment_bytes: Some(OWN_SEGMENT_BYTES),

@@ -11,28 +11,28 @@ type Partitions = Vec<Vec<LogRecord>>;
 
 /// The log itself; what is appended stays.
 #[derive(Debug, Clone, Default)]
-pub(super) struct SimLog {
+pub(crate) struct SimLog {
     topics: Arc<Mutex<BTreeMap<String, Partitions>>>,
 }
 
 impl SimLog {
-    pub(super) fn create(&self, topic: &str, partitions: u32) {
+    pub(crate) fn create(&self, topic: &str, partitions: u32) {
         let mut topics = self.topics.lock().expect("a lock");
         topics.insert(topic.into(), vec![Vec::new(); partitions as usize]);
     }
 
-    pub(super) fn append(&self, topic: &str, partition: u32, log_time_ms: i64, key: Option<&[u8]>, value: &[u8]) {
+    pub(crate) fn append(&self, topic: &str, partition: u32, log_time_ms: i64, key: Option<&[u8]>, value: &[u8]) {
         let mut topics = self.topics.lock().expect("a lock");
         let list = &mut topics.get_mut(topic).expect("a topic")[partition as usize];
         let offset = list.len() as i64;
         list.push(LogRecord { offset, log_time_ms, key: key.map(<[u8]>::to_vec), value: value.to_vec() });
     }
 
-    pub(super) fn all(&self, topic: &str, partition: u32) -> Vec<LogRecord> {
+    pub(crate) fn all(&self, topic: &str, partition: u32) -> Vec<LogRecord> {
         self.topics.lock().expect("a lock")[topic][partition as usize].clone()
     }
 
-    pub(super) fn damage(&self, topic: &str, partition: u32, offset: usize) {
+    pub(crate) fn damage(&self, topic: &str, partition: u32, offset: usize) {
         let mut topics = self.topics.lock().expect("a lock");
         let value = &mut topics.get_mut(topic).expect("a topic")[partition as usize][offset].value;
         let last = value.len() - 1;
@@ -41,7 +41,7 @@ impl SimLog {
 }
 
 /// What happens at a call.
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// The process dies before the call has an effect
     Before,
     /// It dies when the call has had its effect
@@ -51,7 +51,7 @@ pub(super) enum Fault {
 }
 
 /// One process's connection.
-pub(super) struct Client {
+pub(crate) struct Client {
     log: SimLog,
     /// Calls until the fault
     left: u64,
@@ -62,12 +62,12 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(log: &SimLog, read_records: usize) -> Client {
+    pub(crate) fn new(log: &SimLog, read_records: usize) -> Client {
         Client { log: log.clone(), left: 0, fault: None, dead: false, read_records }
     }
 
     /// With a fault at the call number `at`.
-    pub(super) fn with_fault(log: &SimLog, read_records: usize, at: u64, fault: Fault) -> Client {
+    pub(crate) fn with_fault(log: &SimLog, read_records: usize, at: u64, fault: Fault) -> Client {
         Client { left: at, fault: Some(fault), ..Client::new(log, read_records) }
     }
 

@@ -20,6 +20,7 @@ use crate::summary::Summary;
 use anyhow::{Context, Result, bail, ensure};
 use perfstream_core::{Kind, Tick};
 use perfstream_log::{NewRecord, Read, Topics, partition_of_key};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -39,6 +40,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const TICK_EVERY: i64 = 1_000_000;
 /// Input is read up when its newest record is younger than this, microseconds.
 const CAUGHT_UP: i64 = 2_000_000;
+
+/// Newest records that a step shows.
+const RECENT: usize = 10;
 
 /// What a worker runs, and how.
 #[derive(Debug, Clone)]
@@ -70,12 +74,14 @@ pub struct Job {
 }
 
 /// What a step did.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Progress {
     /// Input records processed
     pub records: u64,
     /// Outputs written, by kind
     pub written: BTreeMap<Kind, u64>,
+    /// The newest alerts, insights and forecasts among them
+    pub recent: Vec<(Kind, Value)>,
     /// Log time of the newest input record, milliseconds since the epoch
     pub newest_log_time_ms: Option<i64>,
     /// A snapshot was taken
@@ -399,6 +405,7 @@ impl<T: Topics> PartitionWorker<T> {
         for emission in &sent {
             *progress.written.entry(emission.kind).or_default() += 1;
         }
+        progress.recent = recent(&sent);
         let batches = self.outputs.batches(self.plan.router.topics(), sent, self.partition)?;
         self.write(batches)?;
         Ok(progress)
@@ -422,6 +429,14 @@ impl<T: Topics> PartitionWorker<T> {
         let records = gap_records(&self.job.plan, self.partition, &lost, reason);
         records.into_iter().filter_map(|(kind, json)| self.plan.router.own(kind, json)).collect()
     }
+}
+
+/// The newest records that a session shows, in order.
+fn recent(sent: &[Emission]) -> Vec<(Kind, Value)> {
+    let shown = |e: &&Emission| matches!(e.kind, Kind::Alert | Kind::Insight | Kind::Forecast);
+    let newest: Vec<&Emission> = sent.iter().rev().filter(shown).take(RECENT).collect();
+    let value = |e: &Emission| serde_json::from_slice(&e.record.value).unwrap_or_default();
+    newest.into_iter().rev().map(|e| (e.kind, value(e))).collect()
 }
 
 /// Takes the partition: the fold behind the own claim, and the claim's offset.
@@ -468,7 +483,8 @@ fn entries(log: &mut impl Topics, topic: &str, partition: u32, range: Range<i64>
     Ok(found)
 }
 
-fn partitions_of(log: &mut impl Topics, topic: &str) -> Result<u32> {
+/// Number of partitions of a topic that must be there.
+pub(crate) fn partitions_of(log: &mut impl Topics, topic: &str) -> Result<u32> {
     log.partitions(topic)?
         .with_context(|| format!("there is no topic `{topic}` on the cluster; `perfstream deploy` creates it"))
 }

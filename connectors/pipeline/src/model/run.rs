@@ -49,7 +49,7 @@ pub enum Errors {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Backpressure {
-    /// They wait on disk, in the input topic
+    /// They wait in the input topic, and a bounded copy of them on the worker's disk, in case the topic evicts them
     #[default]
     BufferWithSpill,
     /// Of more than 100,000 that wait in a partition the oldest are skipped; a `gap` record says which
@@ -121,9 +121,12 @@ pub enum Scaling {
         #[serde(default = "scale_down")]
         #[schemars(range(min = 0.0, max = 1.0))]
         scale_down: f64,
-        /// What is measured
-        #[serde(default)]
+        /// What is measured; the busiest counts
+        #[serde(default = "cpu_and_lag")]
         metrics: Vec<Resource>,
+        /// How much of a metric one worker is to bear, where the default does not fit
+        #[serde(default)]
+        targets: Targets,
     },
     /// A fixed number
     Manual {
@@ -158,22 +161,98 @@ fn scale_down() -> f64 {
     0.3
 }
 
+fn cpu_and_lag() -> Vec<Resource> {
+    vec![Resource::Cpu, Resource::Lag]
+}
+
+/// What one worker is to bear, by metric.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Targets {
+    /// Share of the processor time that its partitions could use; default 1
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub cpu: Option<f64>,
+    /// Share of the memory that the process may use; default 1
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub memory: Option<f64>,
+    /// Records per second; default 50,000
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub throughput: Option<f64>,
+    /// Milliseconds from the log to the output; default 1,000
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub latency: Option<f64>,
+    /// Records not yet read; default 100,000
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub lag: Option<f64>,
+    /// Records per second that are no dead letters; default 50,000
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub event_rate: Option<f64>,
+    /// Sessions that end per second; default 1,000
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
+    pub session_rate: Option<f64>,
+}
+
+impl Targets {
+    /// The target of a metric.
+    pub fn of(&self, metric: Resource) -> f64 {
+        let (target, default) = match metric {
+            Resource::Cpu => (self.cpu, 1.0),
+            Resource::Memory => (self.memory, 1.0),
+            Resource::Throughput => (self.throughput, 50_000.0),
+            Resource::Latency => (self.latency, 1_000.0),
+            Resource::Lag => (self.lag, 100_000.0),
+            Resource::EventRate => (self.event_rate, 50_000.0),
+            Resource::SessionRate => (self.session_rate, 1_000.0),
+        };
+        target.unwrap_or(default)
+    }
+
+    /// The lower of two targets, where both set one.
+    pub fn lower(&self, other: &Targets) -> Targets {
+        let lower = |a: Option<f64>, b: Option<f64>| a.map_or(b, |a| Some(b.map_or(a, |b| a.min(b))));
+        Targets {
+            cpu: lower(self.cpu, other.cpu),
+            memory: lower(self.memory, other.memory),
+            throughput: lower(self.throughput, other.throughput),
+            latency: lower(self.latency, other.latency),
+            lag: lower(self.lag, other.lag),
+            event_rate: lower(self.event_rate, other.event_rate),
+            session_rate: lower(self.session_rate, other.session_rate),
+        }
+    }
+}
+
 /// What scaling measures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Resource {
-    /// Processor time
+    /// Processor time, as a share of what the worker's partitions could use
     Cpu,
-    /// Memory of the stages
+    /// Resident memory, as a share of what the process may use
     Memory,
     /// Records per second
     Throughput,
-    /// Time from the log to the output
+    /// Longest time from the log to the output, milliseconds
     Latency,
     /// Records not yet read
     Lag,
-    /// Events per second that the stages count
+    /// Records per second that are no dead letters
     EventRate,
     /// Sessions that end per second
     SessionRate,
+}
+
+impl Resource {
+    /// Its word in pipeline files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Resource::Cpu => "cpu",
+            Resource::Memory => "memory",
+            Resource::Throughput => "throughput",
+            Resource::Latency => "latency",
+            Resource::Lag => "lag",
+            Resource::EventRate => "event-rate",
+            Resource::SessionRate => "session-rate",
+        }
+    }
 }

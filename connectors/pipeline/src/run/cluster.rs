@@ -3,15 +3,20 @@
 //! A worker that meets an error is dropped, and a new one recovers from the log; that is the only
 //! repair there is. Being fenced ends the process: somebody else does the work.
 
+use super::load::Meter;
+use super::records::{PartitionRecord, Session, State, Status};
 use super::status::PartitionStatus;
 use crate::exact::{Fenced, Job, PartitionWorker, StageFailed};
 use crate::model::Errors;
 use crate::summary::Summary;
 use crate::topics;
 use anyhow::{Context, Result, anyhow};
+use perfstream_core::Kind;
+use perfstream_log::spill::{SpillOptions, Spilling};
 use perfstream_log::{NewRecord, Topics};
+use serde_json::Value;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -31,6 +36,8 @@ pub struct Assignment {
     pub partitions: Vec<u32>,
     /// What an error leads to
     pub errors: Errors,
+    /// Where records that wait are copied to; None: they wait in the topic alone
+    pub spill: Option<SpillOptions>,
 }
 
 /// How workers run.
@@ -42,12 +49,16 @@ pub struct Running {
     pub stop_at_end: bool,
     /// Name of this process in status records
     pub session: String,
+    /// The session that status records tell of
+    pub told: Session,
+    /// What the threads do, added up
+    pub meter: Arc<Meter>,
 }
 
 /// Runs workers until stopped; `connect` gives each thread a connection of its own.
 pub fn run<T, C>(assignments: &[Assignment], running: &Running, connect: C) -> Result<Vec<Summary>>
 where
-    T: Topics + 'static,
+    T: Topics + Send + 'static,
     C: Fn() -> Result<T> + Send + Sync,
 {
     let (send, reports) = channel();
@@ -70,14 +81,7 @@ where
             }
         }
         drop(send);
-        let mut log = None;
-        for status in reports {
-            // Status is told as well as can be; the work does not hang on it.
-            if let Err(error) = tell(&mut log, &connect, &status) {
-                tracing::debug!("the status was not written: {error:#}");
-                log = None;
-            }
-        }
+        Teller { connect: &connect, log: None, session: running.told.clone(), id: &running.session }.tell(reports);
         Ok(())
     })?;
     let results = results.into_inner().map_err(|_| anyhow!("a worker thread died"))?;
@@ -92,14 +96,55 @@ where
     Ok(summaries.into_iter().flatten().collect())
 }
 
-fn tell<T: Topics>(log: &mut Option<T>, connect: &impl Fn() -> Result<T>, status: &serde_json::Value) -> Result<()> {
-    let log = match log {
-        Some(log) => log,
-        None => log.insert(connect()?),
-    };
-    let key = format!("{}/{}", status["pipeline"].as_str().unwrap_or_default(), status["partition"]);
-    let record = NewRecord { log_time_ms: 0, key: Some(key.into_bytes()), value: status.to_string().into_bytes() };
-    log.append(topics::STATUS, 0, &[record]).map(drop)
+/// What a partition tells: its status, and its newest alerts, insights and forecasts.
+type Report = (PartitionRecord, Vec<(Kind, Value)>);
+
+/// Writes status records. They are told as well as can be; the work does not hang on it.
+struct Teller<'r, T, C> {
+    connect: &'r C,
+    log: Option<T>,
+    session: Session,
+    id: &'r str,
+}
+
+impl<T: Topics, C: Fn() -> Result<T>> Teller<'_, T, C> {
+    /// Until no worker is left; the session is told at its start, every few seconds and at its end.
+    fn tell(mut self, reports: Receiver<Report>) {
+        self.tell_session();
+        let mut session_at = Instant::now() + REPORT_EVERY;
+        for (partition, recent) in reports {
+            let key = format!("{}/{}", partition.pipeline, partition.partition);
+            self.append(&key, &Status::Partition(partition.clone()));
+            self.session.note(partition, recent);
+            if Instant::now() >= session_at {
+                session_at = Instant::now() + REPORT_EVERY;
+                self.tell_session();
+            }
+        }
+        self.tell_session();
+    }
+
+    fn tell_session(&mut self) {
+        let record = self.session.record(perfstream_core::time::format(now()));
+        self.append(self.id, &Status::Session(record));
+    }
+
+    fn append(&mut self, key: &str, status: &Status) {
+        if let Err(error) = self.try_append(key, status) {
+            tracing::debug!("the status was not written: {error:#}");
+            self.log = None;
+        }
+    }
+
+    fn try_append(&mut self, key: &str, status: &Status) -> Result<()> {
+        let log = match &mut self.log {
+            Some(log) => log,
+            none => none.insert((self.connect)()?),
+        };
+        let value = serde_json::to_vec(status)?;
+        let record = NewRecord { log_time_ms: 0, key: Some(key.as_bytes().to_vec()), value };
+        log.append(topics::STATUS, 0, &[record]).map(drop)
+    }
 }
 
 /// Microseconds since the epoch.
@@ -113,10 +158,10 @@ struct Supervised<'r, C> {
     partition: u32,
     running: &'r Running,
     connect: &'r C,
-    send: Sender<serde_json::Value>,
+    send: Sender<Report>,
 }
 
-impl<T: Topics, C: Fn() -> Result<T>> Supervised<'_, C> {
+impl<T: Topics + Send + 'static, C: Fn() -> Result<T>> Supervised<'_, C> {
     fn run(&self) -> Result<Summary> {
         let pipeline = &self.assignment.job.plan.chain.pipeline;
         let mut status = PartitionStatus::new(pipeline, self.partition);
@@ -126,7 +171,8 @@ impl<T: Topics, C: Fn() -> Result<T>> Supervised<'_, C> {
             let mut worked = false;
             let error = match self.incarnation(&mut status, careful, &mut worked) {
                 Ok(summary) => {
-                    self.report("stopped", &mut status);
+                    self.running.meter.set_lag(pipeline, self.partition, None);
+                    self.report(State::Stopped, &mut status);
                     return Ok(summary);
                 }
                 Err(error) => error,
@@ -141,13 +187,13 @@ impl<T: Topics, C: Fn() -> Result<T>> Supervised<'_, C> {
                 || self.assignment.errors == Errors::Fail
                 || (!worked && failures == 0 && status.recoveries == 0);
             if hopeless || self.running.stop.load(Ordering::SeqCst) {
-                self.report(if fenced { "fenced" } else { "failed" }, &mut status);
+                self.report(if fenced { State::Fenced } else { State::Failed }, &mut status);
                 return Err(error.context(format!("pipeline `{pipeline}`, partition {}", self.partition)));
             }
             tracing::warn!(pipeline, partition = self.partition, "recovers after an error: {error:#}");
             metrics::counter!("perfstream_recoveries_total", "pipeline" => pipeline.clone()).increment(1);
             status.recoveries += 1;
-            self.report("recovering", &mut status);
+            self.report(State::Recovering, &mut status);
             pause = if worked { BACKOFF.0 } else { (pause * 2).min(BACKOFF.1) };
             self.sleep(pause);
         }
@@ -165,7 +211,7 @@ impl<T: Topics, C: Fn() -> Result<T>> Supervised<'_, C> {
     /// Until it is stopped or meets an error. `worked`: it came to processing.
     fn incarnation(&self, status: &mut PartitionStatus, careful: bool, worked: &mut bool) -> Result<Summary> {
         let started = Instant::now();
-        let log = (self.connect)().context("no connection to the log")?;
+        let log = self.log().context("no connection to the log")?;
         let job = Job { careful, ..self.assignment.job.clone() };
         let mut worker = PartitionWorker::start(log, job, self.partition, now())?;
         tracing::info!(
@@ -184,29 +230,48 @@ impl<T: Topics, C: Fn() -> Result<T>> Supervised<'_, C> {
             let progress = worker.step(now(), WAIT)?;
             *worked = true;
             status.next = worker.next();
-            status.note(&progress, now());
+            let latency_ms = status.note(&progress, now());
+            self.running.meter.note(&progress, latency_ms);
+            if let (true, Some(covered)) = (progress.snapshot, worker.snapshot_at()) {
+                worker.log().release(covered);
+            }
             idle = progress.records == 0 && worker.next() >= self.end(&mut worker)?;
             if report_at <= Instant::now() {
                 report_at = Instant::now() + REPORT_EVERY;
                 self.measure(&mut worker, status)?;
-                self.report("running", status);
+                self.report(State::Running, status);
             }
         }
         self.measure(&mut worker, status)?;
         worker.finish()
     }
 
-    fn end(&self, worker: &mut PartitionWorker<T>) -> Result<i64> {
+    /// The log, read through a file where records are to be spilled.
+    fn log(&self) -> Result<Spilling<T>> {
+        let log = (self.connect)()?;
+        let plan = &self.assignment.job.plan;
+        Ok(match self.assignment.spill.clone() {
+            Some(options) => {
+                let (ahead, owner) = ((self.connect)()?, &plan.chain.pipeline);
+                Spilling::on(log, ahead, owner, &plan.input_topic, self.partition, options)
+            }
+            None => Spilling::off(log),
+        })
+    }
+
+    fn end(&self, worker: &mut PartitionWorker<Spilling<T>>) -> Result<i64> {
         match self.running.stop_at_end {
             true => Ok(worker.log().extent(&self.assignment.job.plan.input_topic, self.partition)?.end),
             false => Ok(i64::MAX),
         }
     }
 
-    fn measure(&self, worker: &mut PartitionWorker<T>, status: &mut PartitionStatus) -> Result<()> {
+    fn measure(&self, worker: &mut PartitionWorker<Spilling<T>>, status: &mut PartitionStatus) -> Result<()> {
         status.end = worker.log().extent(&self.assignment.job.plan.input_topic, self.partition)?.end;
+        self.running.meter.set_lag(&status.pipeline, self.partition, Some(status.lag_records() as u64));
         status.snapshot = worker.snapshot_at();
         status.misplaced = worker.misplaced();
+        status.spilled_bytes = worker.log().spilled_bytes();
         status.summary = Some(worker.summary()?);
         if status.misplaced > 0 {
             tracing::warn!(
@@ -220,10 +285,11 @@ impl<T: Topics, C: Fn() -> Result<T>> Supervised<'_, C> {
         Ok(())
     }
 
-    fn report(&self, state: &'static str, status: &mut PartitionStatus) {
+    fn report(&self, state: State, status: &mut PartitionStatus) {
         status.state = state;
         // The receiver lives as long as any worker does.
-        drop(self.send.send(status.report(&self.running.session, now())));
+        let recent = std::mem::take(&mut status.recent);
+        drop(self.send.send((status.report(&self.running.session, now()), recent)));
     }
 
     fn sleep(&self, pause: Duration) {

@@ -26,6 +26,32 @@ impl Share {
     }
 }
 
+/// How a worker comes to its share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Instance {
+    /// It is told
+    Fixed(Share),
+    /// The workers agree
+    Auto,
+}
+
+impl Default for Instance {
+    fn default() -> Self {
+        Instance::Fixed(Share::default())
+    }
+}
+
+impl FromStr for Instance {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Instance> {
+        match text {
+            "auto" => Ok(Instance::Auto),
+            text => text.parse().map(Instance::Fixed),
+        }
+    }
+}
+
 impl fmt::Display for Share {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.index, self.count)
@@ -36,7 +62,8 @@ impl FromStr for Share {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Share> {
-        let wrong = || anyhow!("expected I/N with I from 0 to N − 1 and N at most 1024, as 0/3; found `{text}`");
+        let wrong =
+            || anyhow!("expected `auto`, or I/N with I from 0 to N − 1 and N at most 1024, as 0/3; found `{text}`");
         let (index, count) = text.split_once('/').ok_or_else(wrong)?;
         let share = Share { index: index.parse().map_err(|_| wrong())?, count: count.parse().map_err(|_| wrong())? };
         if share.index < share.count && share.count <= 1024 { Ok(share) } else { Err(wrong()) }

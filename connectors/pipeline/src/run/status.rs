@@ -1,11 +1,11 @@
-//! How a worker does: records for the status topic, and the metrics endpoint.
+//! How a partition's worker does: what its status records are made of, and its metrics.
 
+use super::records::{Latency, Offsets, PartitionRecord, State, Statistics, StatusKind};
 use crate::exact::Progress;
 use crate::summary::Summary;
 use hdrhistogram::Histogram;
 use perfstream_core::Kind;
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use serde_json::Value;
 use std::time::Instant;
 
 /// Latencies are kept up to this, milliseconds.
@@ -18,8 +18,8 @@ pub struct PartitionStatus {
     pub pipeline: String,
     /// Partition of the input
     pub partition: u32,
-    /// `starting`, `running`, `recovering`, `stopped`, `fenced` or `failed`
-    pub state: &'static str,
+    /// How it does
+    pub state: State,
     /// What went wrong last
     pub last_error: Option<String>,
     /// Next input offset
@@ -30,6 +30,8 @@ pub struct PartitionStatus {
     pub snapshot: Option<i64>,
     /// Records that belong in another partition by their key
     pub misplaced: u64,
+    /// Bytes of records that wait on this machine's disk
+    pub spilled_bytes: u64,
     /// Times that it came back after an error
     pub recoveries: u64,
     /// Numbers of all incarnations
@@ -38,6 +40,8 @@ pub struct PartitionStatus {
     pub latency_ms: Histogram<u64>,
     /// Input records since the last report
     pub records: u64,
+    /// Alerts, insights and forecasts since the last report, the newest of them
+    pub recent: Vec<(Kind, Value)>,
     since: Instant,
 }
 
@@ -47,26 +51,30 @@ impl PartitionStatus {
         PartitionStatus {
             pipeline: pipeline.into(),
             partition,
-            state: "starting",
+            state: State::Starting,
             last_error: None,
             next: 0,
             end: 0,
             snapshot: None,
             misplaced: 0,
+            spilled_bytes: 0,
             recoveries: 0,
             summary: None,
             latency_ms: latencies(),
             records: 0,
+            recent: Vec::new(),
             since: Instant::now(),
         }
     }
 
-    /// Takes note of a step that ended at `now`, microseconds since the epoch.
-    pub fn note(&mut self, progress: &Progress, now: i64) {
+    /// Takes note of a step that ended at `now`, microseconds since the epoch; its latency, milliseconds.
+    pub fn note(&mut self, progress: &Progress, now: i64) -> Option<u64> {
         self.records += progress.records;
-        if let Some(newest) = progress.newest_log_time_ms.filter(|ms| *ms >= 0) {
-            let latency = (now / 1000 - newest).clamp(0, MAX_LATENCY_MS as i64) as u64;
-            self.latency_ms.saturating_record(latency);
+        self.recent.extend(progress.recent.iter().cloned());
+        let newest = progress.newest_log_time_ms.filter(|ms| *ms >= 0);
+        let latency_ms = newest.map(|newest| (now / 1000 - newest).clamp(0, MAX_LATENCY_MS as i64) as u64);
+        if let Some(latency_ms) = latency_ms {
+            self.latency_ms.saturating_record(latency_ms);
         }
         let labels = [("pipeline", self.pipeline.clone()), ("partition", self.partition.to_string())];
         metrics::counter!("perfstream_records_total", &labels).increment(progress.records);
@@ -75,6 +83,7 @@ impl PartitionStatus {
             metrics::counter!("perfstream_written_total", &kind).increment(*n);
         }
         metrics::gauge!("perfstream_position", &labels).set(self.next as f64);
+        latency_ms
     }
 
     /// Records not yet processed.
@@ -83,42 +92,38 @@ impl PartitionStatus {
     }
 
     /// The status record of worker `session`; begins a new interval.
-    pub fn report(&mut self, session: &str, now_us: i64) -> Value {
+    pub fn report(&mut self, session: &str, now_us: i64) -> PartitionRecord {
         let labels = [("pipeline", self.pipeline.clone()), ("partition", self.partition.to_string())];
         metrics::gauge!("perfstream_lag_records", &labels).set(self.lag_records() as f64);
+        metrics::gauge!("perfstream_spilled_bytes", &labels).set(self.spilled_bytes as f64);
         metrics::gauge!("perfstream_latency_p99_ms", &labels).set(self.latency_ms.value_at_quantile(0.99) as f64);
-        let seconds = self.since.elapsed().as_secs_f64().max(1e-3);
-        let throughput = self.records as f64 / seconds;
-        let none = BTreeMap::new();
-        let written = self.summary.as_ref().map_or(&none, |s| &s.written);
-        let count = |kind: Kind| written.get(&kind).copied().unwrap_or(0);
         let quantile = |q| self.latency_ms.value_at_quantile(q);
-        let processed = self.summary.as_ref().map_or(0, |s| s.balance.input);
-        let status = json!({
-            "kind": "statistics",
-            "timestamp": perfstream_core::time::format(now_us),
-            "session": session,
-            "pipeline": self.pipeline,
-            "partition": self.partition,
-            "status": self.state,
-            "last_error": self.last_error,
-            "statistics": {
-                "eventsProcessed": processed,
-                "anomaliesDetected": count(Kind::Anomaly),
-                "alertsTriggered": count(Kind::Alert),
-                "predictionsGenerated": count(Kind::Forecast),
-                "latency": { "p50_ms": quantile(0.5), "p95_ms": quantile(0.95), "p99_ms": quantile(0.99), "max_ms": self.latency_ms.max() },
-                "throughput": throughput,
-            },
-            "offsets": { "next": self.next, "end": self.end, "snapshot": self.snapshot },
-            "lag_records": self.lag_records(),
-            "misplaced": self.misplaced,
-            "recoveries": self.recoveries,
-            "run": self.summary.as_ref().map(Summary::json),
-        });
+        let latency = Latency {
+            p50_ms: quantile(0.5),
+            p95_ms: quantile(0.95),
+            p99_ms: quantile(0.99),
+            max_ms: self.latency_ms.max(),
+        };
+        let throughput = self.records as f64 / self.since.elapsed().as_secs_f64().max(1e-3);
+        let record = PartitionRecord {
+            kind: StatusKind::Statistics,
+            timestamp: perfstream_core::time::format(now_us),
+            session: session.into(),
+            pipeline: self.pipeline.clone(),
+            partition: self.partition,
+            status: self.state,
+            last_error: self.last_error.clone(),
+            statistics: Statistics::new(self.summary.as_ref(), latency, throughput),
+            offsets: Offsets { next: self.next, end: self.end, snapshot: self.snapshot },
+            lag_records: self.lag_records(),
+            misplaced: self.misplaced,
+            spilled_bytes: self.spilled_bytes,
+            recoveries: self.recoveries,
+            run: self.summary.as_ref().map_or(Value::Null, Summary::json),
+        };
         self.latency_ms.reset();
         (self.records, self.since) = (0, Instant::now());
-        status
+        record
     }
 }
 
