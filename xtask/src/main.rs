@@ -1,5 +1,6 @@
 //! `cargo xtask`: everything that is done with this repository.
 
+mod accuracy;
 mod bench;
 mod build;
 mod command;
@@ -46,6 +47,8 @@ enum Task {
     /// Measures speed and memory
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Precision, recall, F1 and delay of the detection presets beside peers, and the NAB score
+    Accuracy(accuracy::Args),
     /// Fuzzes decoder, expressions, pipeline files, snapshots, batches and chains
     Fuzz(fuzz::Args),
     /// Kills workers while they run a pipeline; outputs and counters must be those of a clean run
@@ -64,6 +67,7 @@ fn main() -> Result<ExitCode> {
         Task::Lint => return Ok(lint::run()),
         Task::Demo => demo::run(),
         Task::Bench(bench) => return bench.run(),
+        Task::Accuracy(args) => accuracy::accuracy(&args),
         Task::Fuzz(args) => fuzz::fuzz(&args),
         Task::Kill(args) => kill::run(&args),
         Task::Scenarios(args) => return scenarios::run(&args),

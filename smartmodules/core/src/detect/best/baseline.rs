@@ -1,34 +1,102 @@
-//! Expected value and ordinary range: running mean and mean absolute deviation.
+//! Expected value and ordinary range: a profile of the day, a slow level on top, and how far values
+//! lie above and below.
+//!
+//! Expected is the mean of the hour of day (24 bins, UTC, interpolated between their middles) plus a
+//! level that follows what the profile leaves over within about a day. The range reaches
+//! [`REACH`] mean deviations to each side, above and below apart, since performance values are
+//! skewed: 3.2 σ if they are normal. What lies outside the range is learned as if it lay on its edge.
+//! Weights go by time, not by observations, so that the slide of a window does not matter.
+//! + − × / and comparisons only.
 
+use super::features::Features;
 use serde::{Deserialize, Serialize};
 
-const DECAY: f64 = 0.01;
-const DEVIATIONS: f64 = 5.0;
+/// Mean deviations from the expected value to the ends of the range
+const REACH: f64 = 4.0;
 
+/// Time constant of a bin of the profile, in hours within that bin: five days
+const PROFILE_HOURS: f64 = 5.0;
+
+/// Time constant of the level, in hours
+const LEVEL_HOURS: f64 = 24.0;
+
+/// Time constant of the deviations, in hours
+const SPREAD_HOURS: f64 = 72.0;
+
+/// Observations before there is a range
+const RANGE_AFTER: u64 = 20;
+
+const BINS: usize = 24;
+
+/// A running mean whose weights are those of a plain mean until the time constant sets in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+struct Mean {
+    mean: f32,
+    n: u16,
+}
+
+impl Mean {
+    fn learn(&mut self, value: f64, hours: f64, constant: f64) {
+        self.n = self.n.saturating_add(1);
+        let weight = (hours / (hours + constant)).max(1.0 / f64::from(self.n)).max(1e-4);
+        self.mean += (weight * (value - f64::from(self.mean))) as f32;
+    }
+}
+
+/// The state of the baseline; values are relative to the series' origin.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Baseline {
+    bins: [Mean; BINS],
+    level: Mean,
+    above: Mean,
+    below: Mean,
     n: u64,
-    mean: f64,
-    deviation: f64,
 }
 
 impl Baseline {
-    pub fn learn(&mut self, value: f64) {
+    /// The value expected at a time, relative to the origin; `None` before anything was seen.
+    pub fn expected(&self, time_us: i64) -> Option<f64> {
+        (self.n > 0).then(|| self.profile(time_us) + f64::from(self.level.mean))
+    }
+
+    /// Lowest and highest ordinary value at a time, relative to the origin.
+    pub fn range(&self, time_us: i64) -> Option<(f64, f64)> {
+        let expected = self.expected(time_us).filter(|_| self.n >= RANGE_AFTER)?;
+        Some((expected - REACH * f64::from(self.below.mean), expected + REACH * f64::from(self.above.mean)))
+    }
+
+    /// Learns a value, `hours` after the one before it.
+    pub fn learn(&mut self, time_us: i64, value: f64, hours: f64) {
+        let value = match self.range(time_us) {
+            Some((low, high)) => value.clamp(low, high.max(low)),
+            None => value,
+        };
+        let over = value - self.expected(time_us).unwrap_or(value);
         self.n += 1;
-        let step = (1.0 / self.n as f64).max(DECAY);
-        let off = value - self.mean;
-        self.mean += step * off;
-        if self.n > 1 {
-            self.deviation += step * (off.abs() - self.deviation);
+        let bin = Features::hour_of_day(time_us) as usize % BINS;
+        self.bins[bin].learn(value - f64::from(self.level.mean), hours, PROFILE_HOURS);
+        self.level.learn(over + f64::from(self.level.mean), hours, LEVEL_HOURS);
+        let side = if over > 0.0 { &mut self.above } else { &mut self.below };
+        side.learn(over.abs(), hours, SPREAD_HOURS);
+    }
+
+    /// The profile at a time: between the middles of two bins, or of the one that has been seen.
+    fn profile(&self, time_us: i64) -> f64 {
+        let at = Features::hour_of_day(time_us) + BINS as f64 - 0.5;
+        let (left, part) = (at as usize, at - at.floor());
+        let (a, b) = (self.bins[left % BINS], self.bins[(left + 1) % BINS]);
+        match (a.n > 0, b.n > 0) {
+            (true, true) => f64::from(a.mean) + part * f64::from(b.mean - a.mean),
+            (true, false) => f64::from(a.mean),
+            (false, true) => f64::from(b.mean),
+            (false, false) => self.nearest(at),
         }
     }
 
-    pub fn expected(&self) -> Option<f64> {
-        (self.n > 0).then_some(self.mean)
-    }
-
-    pub fn range(&self) -> Option<(f64, f64)> {
-        let reach = DEVIATIONS * self.deviation;
-        (self.n > 1).then_some((self.mean - reach, self.mean + reach))
+    /// The mean of the newest bin before that has been seen.
+    fn nearest(&self, at: f64) -> f64 {
+        let hour = at as usize;
+        let seen = (0..BINS).map(|back| self.bins[(hour + BINS - back) % BINS]).find(|bin| bin.n > 0);
+        seen.map_or(0.0, |bin| f64::from(bin.mean))
     }
 }

@@ -1,0 +1,66 @@
+//! The numbers of `best` that are not parameters.
+//!
+//! None was fitted finely: `cargo xtask accuracy` varies each by 0.7 and 1.3 and prints what that
+//! does to the NAB score. They are a struct, so that it can.
+
+use super::stream::Each;
+
+/// The numbers of `best` that are not parameters.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Constants {
+    /// Cells per range of the streams `level` and `recent`
+    pub level_cells: Each<f64>,
+    /// Cells per range of the stream `pair`, along both axes
+    pub pair_cells: Each<f64>,
+    /// Radii of the stream `scale`, in mean absolute deviations
+    pub scale_radii: Each<f64>,
+    /// Cells per range of the stream `day`
+    pub day_cells: Each<f64>,
+    /// How near in time of day two points of the stream `day` must be, in hours
+    pub day_hours: Each<f64>,
+    /// Days seen before the stream `day` says anything
+    pub day_after_days: f64,
+    /// Time constant of the mean that the stream `day` looks at, in hours
+    pub day_mean_hours: f64,
+    /// Days after which the streams that forget drop a leader that met no point
+    pub life_days: Each<f64>,
+    /// Half-life of the range of the stream `recent`, in days
+    pub range_half_life_days: f64,
+    /// Weight of the newest point in the rate of novelties
+    pub rate_step: Each<f64>,
+    /// Least rate of novelties
+    pub rate_floor: f64,
+    /// Weight of the newest value in centre and spread
+    pub spread_step: f64,
+    /// Evidence, in decades, at which the score is one half
+    pub half: f64,
+    /// Rest as a share of the observations so far
+    pub rest_share: f64,
+    /// Least range, as a share of the largest magnitude seen
+    pub least_range: f64,
+    /// Most leaders of a resolution
+    pub leaders: usize,
+}
+
+impl Default for Constants {
+    fn default() -> Self {
+        Constants {
+            level_cells: [8.0, 12.0, 19.0, 30.0],
+            pair_cells: [5.0, 7.0, 9.0, 11.0],
+            scale_radii: [0.6, 0.75, 0.9, 1.1],
+            day_cells: [7.0, 9.0, 11.0, 13.0],
+            day_hours: [0.75, 1.0, 1.25, 1.5],
+            day_after_days: 3.0,
+            day_mean_hours: 0.5,
+            life_days: [14.0, 21.0, 28.0, 42.0],
+            range_half_life_days: 10.0,
+            rate_step: [0.001, 0.002, 0.003, 0.004],
+            rate_floor: 0.001,
+            spread_step: 0.001,
+            half: 2.15,
+            rest_share: 0.05,
+            least_range: 0.01,
+            leaders: 52,
+        }
+    }
+}
