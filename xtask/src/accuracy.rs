@@ -46,7 +46,15 @@ pub fn accuracy(args: &Args) -> Result<()> {
         command.arg("--per-series");
     }
     if args.sweep {
-        run(cargo().args(["build", "--release", "--locked", "--package", "perfstream-core", "--example", "best_sweep"]))?;
+        run(cargo().args([
+            "build",
+            "--release",
+            "--locked",
+            "--package",
+            "perfstream-core",
+            "--example",
+            "best_sweep",
+        ]))?;
         command.arg("--sweep").arg(target().join("release/examples/best_sweep"));
     }
     run(&mut command)

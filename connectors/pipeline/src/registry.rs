@@ -134,7 +134,7 @@ pub static STAGES: &[StageEntry] = &[
     entry::<Classify>("Gives a number a label by the range that holds it", "it keeps none but counters", |_| true),
     entry::<DetectStage>(
         "Judges metrics of segments by an ensemble of methods, and tells validated anomalies",
-        "8 to 15 KiB per series, by method, and one forest; beyond `max_segments` the segment unseen for longest is forgotten",
+        "8 to 16 KiB per series, by method, and one forest; beyond `max_segments` the segment unseen for longest is forgotten",
         |_| false,
     ),
     entry::<Alert>(

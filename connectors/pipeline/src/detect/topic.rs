@@ -280,3 +280,95 @@ impl Place {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::Placement;
+
+    const START_S: i64 = 1_767_600_000;
+
+    fn request(store: bool) -> Request {
+        Request {
+            id: "speed".into(),
+            document: json!({ "preset": "ensemble", "metrics": ["largest-contentful-paint"] }),
+            topic: Topic("windows".into()),
+            time: "timestamp".into(),
+            from: None,
+            to: None,
+            limit: 20,
+            store,
+        }
+    }
+
+    /// A log with windows of a page that becomes slow for a while.
+    fn log(dir: &std::path::Path, rows: usize) -> Place {
+        let value = |n: usize| (1000 + n * 37 % 101) * if (200..230).contains(&n) { 2 } else { 1 };
+        let row = |n: usize| {
+            let time = time::format((START_S + 30 * n as i64) * 1_000_000);
+            json!({ "kind": "window", "timestamp": time, "page": "/", "p75_lcp": value(n), "count": 40 })
+        };
+        let rows = (0..rows).map(row).map(|v| v.to_string());
+        let records = rows.chain(["nonsense".to_string()]).map(|text| NewRecord {
+            log_time_ms: START_S * 1000,
+            key: None,
+            value: text.into_bytes(),
+        });
+        let records: Vec<NewRecord> = records.collect();
+        let mut log = Log::open(dir).unwrap();
+        log.commit(|writer| writer.append("windows", 0, &records).map(drop)).unwrap();
+        Place::Embedded(log)
+    }
+
+    fn native() -> ChainOptions {
+        ChainOptions { placement: Placement::Native, ..ChainOptions::default() }
+    }
+
+    #[test]
+    fn what_is_found_is_returned_stored_and_alerted_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut place = log(dir.path(), 300);
+        let found = run(&request(true), &mut place, &native()).unwrap();
+        assert_eq!((&found["detectorId"], &found["streamId"]), (&json!("speed"), &json!("windows")));
+        let statistics = &found["statistics"];
+        assert_eq!((&statistics["totalDataPoints"], &statistics["deadLetters"]), (&json!(300), &json!(1)));
+        assert_eq!(statistics["anomaliesDetected"], 1);
+        assert!((statistics["anomalyRate"].as_f64().unwrap() - 1.0 / 300.0).abs() < 1e-12);
+        let confidence = statistics["confidence"].as_f64().unwrap();
+        assert!((statistics["falsePositiveRate"].as_f64().unwrap() + confidence - 1.0).abs() < 1e-12);
+        assert_eq!(found["anomalies"], found["data"]["validated"]);
+        assert_eq!(found["anomalies"][0]["started_at"], "2026-01-05T09:40:00Z");
+        assert_eq!(found["data"]["input"].as_array().map(Vec::len), Some(20));
+        assert_eq!(found["data"]["input"][0]["p75_lcp"], 1000);
+        assert_eq!(found["data"]["features"][0][0]["value"], 1000.0);
+        assert!(found["data"]["raw"].as_array().is_some_and(|raw| raw.iter().all(|d| d["detected"] == true)));
+        assert_eq!(found["alerts"][0]["anomaly_id"], found["anomalies"][0]["anomaly_id"]);
+        assert!(found["performance"]["throughput"].as_f64().is_some_and(|rate| rate > 0.0));
+        let Place::Embedded(log) = place else { panic!("an embedded log") };
+        for (topic, count) in [("anomalies", 2), ("alerts", 2), ("detections", 1)] {
+            assert_eq!(log.read(topic, 0, 0, 100).unwrap().len(), count, "{topic}");
+        }
+    }
+
+    #[test]
+    fn what_lies_outside_of_the_window_is_learned_and_not_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut place = log(dir.path(), 300);
+        let at = |n: i64| Some((START_S + 30 * n) * 1_000_000);
+        let before = Request { to: at(200), ..request(false) };
+        let found = run(&before, &mut place, &native()).unwrap();
+        assert_eq!((&found["statistics"]["totalDataPoints"], &found["anomalies"]), (&json!(200), &json!([])));
+        let within = Request { from: at(195), to: at(210), ..request(false) };
+        let found = run(&within, &mut place, &native()).unwrap();
+        assert_eq!(found["statistics"]["totalDataPoints"], 15);
+        assert_eq!(found["statistics"]["anomaliesDetected"], 1);
+        assert_eq!(found["timeWindow"]["from"], "2026-01-05T09:37:30Z");
+        // Without rows there is no rate.
+        let nothing = Request { from: at(9000), ..request(false) };
+        let found = run(&nothing, &mut place, &native()).unwrap();
+        assert_eq!(found["statistics"]["anomalyRate"], Value::Null);
+        assert_eq!(found["statistics"]["falsePositiveRate"], Value::Null);
+        let unknown = Request { topic: Topic("none".into()), ..request(false) };
+        assert_eq!(run(&unknown, &mut place, &native()).unwrap_err().to_string(), "no topic `none`");
+    }
+}

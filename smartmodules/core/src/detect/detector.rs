@@ -142,7 +142,7 @@ impl Algorithm {
 }
 
 /// Threshold of the preset `best`.
-pub const BEST_THRESHOLD: f64 = 0.2;
+pub const BEST_THRESHOLD: f64 = 0.44;
 
 /// The only type of algorithm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -247,9 +247,9 @@ pub struct Parameters {
     /// trend-analysis: a slope is a trend if chance would give such a one less often than this.
     /// Default: 0.05.
     pub significance_threshold: Option<f64>,
-    /// novelty: observations before the first score. Default: 200.
+    /// novelty: observations before the first score. Default: 100.
     pub warm_up: Option<u32>,
-    /// novelty: observations after a high score in which only a higher one is reported. Default: 100.
+    /// novelty: observations after a high score in which only a higher one is reported. Default: 60.
     pub rest: Option<u32>,
 }
 

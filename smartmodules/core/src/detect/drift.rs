@@ -67,20 +67,24 @@ pub(super) struct Adwin {
     /// Squared deviations of the whole window
     squares: f64,
     ticks: u64,
+    changed: bool,
 }
 
 impl Adwin {
-    /// Takes a value: did the window lose its older part? It looks every `clock` values.
+    /// Takes a value: did the window lose its older part? It looks every `clock` values, and begins
+    /// anew with the value after a change.
     pub fn add(&mut self, x: f64, delta: f64, clock: u64) -> bool {
+        if self.changed {
+            *self = Adwin::default();
+        }
         self.insert(x);
         self.ticks += 1;
-        let mut changed = false;
         if self.ticks.is_multiple_of(clock.max(1)) && self.width > GRACE {
             while self.cut(delta) {
-                changed = true;
+                self.changed = true;
             }
         }
-        changed
+        self.changed
     }
 
     /// Mean of the window.
@@ -122,10 +126,7 @@ impl Adwin {
     fn cut(&mut self, delta: f64) -> bool {
         let (mut n0, mut n1) = (0.0, self.width as f64);
         let (mut sum0, mut sum1) = (0.0, self.total);
-        // As river: the newest bucket of a row is no place to cut, and stays with the newer part.
-        let buckets = self.rows.iter().enumerate().rev();
-        let buckets =
-            buckets.flat_map(|(at, row)| row.iter().take(row.len().saturating_sub(1)).map(move |b| (at, b)));
+        let buckets = self.rows.iter().enumerate().rev().flat_map(|(at, row)| row.iter().map(move |b| (at, b)));
         for (at, (sum, _)) in buckets {
             let n = (1_u64 << at.min(62)) as f64;
             (n0, n1) = (n0 + n, n1 - n);

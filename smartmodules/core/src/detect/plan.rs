@@ -120,7 +120,6 @@ impl Plan {
                     Method::Novelty(BestConfig {
                         warm_up: p.warm_up.unwrap_or(defaults.warm_up),
                         rest: p.rest.unwrap_or(defaults.rest),
-                        ..defaults
                     })
                 }
                 MethodName::Seasonal => Method::Seasonal(p.multiplier.unwrap_or(1.0)),
@@ -253,7 +252,7 @@ fn check_method(method: &WeightedMethod, path: &str, issues: &mut Issues) {
     within(issues, &format!("{path}.confidence_interval"), p.confidence_interval, 0.01, 0.999_999);
     within(issues, &format!("{path}.significance_threshold"), p.significance_threshold, 1e-9, 0.5);
     within(issues, &format!("{path}.warm_up"), p.warm_up.map(f64::from), 20.0, 10_000.0);
-    within(issues, &format!("{path}.rest"), p.rest.map(f64::from), 0.0, 300.0);
+    within(issues, &format!("{path}.rest"), p.rest.map(f64::from), 0.0, 200.0);
     within(issues, path.trim_end_matches(".parameters"), Some(method.weight), 1e-6, 1e6);
 }
 

@@ -197,7 +197,7 @@ fn the_preset_best_is_novelty_alone() {
         .collect();
     let (rows, _) = check_cuts(|| make(&document, &json!({ "detail": true })), &refs(&lines));
     let events: Vec<&Value> = rows.iter().filter(|r| r["kind"].is_null()).collect();
-    assert!(events[150]["detection_score"].is_null() && events[300]["detection_score"].is_number());
+    assert!(events[90]["detection_score"].is_null() && events[300]["detection_score"].is_number());
     assert_eq!(events[450]["detection"][0]["methods"][0]["name"], "novelty");
     assert!(events[450]["detection_score"].as_f64().is_some_and(|s| s > 0.2), "{}", events[450]);
     assert_eq!(of_kind(&rows, "anomaly").len(), 1, "it is open at the end");
