@@ -59,7 +59,7 @@ def windows(metric):
     """Windows by (name, group, end) against a naive pass over all events."""
     events = rows(EVENTS / f"{metric}.jsonl")
     seen = {}
-    for row in rows(OUT / f"{metric}-windows.jsonl"):
+    for row in (r for r in rows(OUT / "web-vitals-windows.jsonl") if r["pipeline"] == metric):
         key = (row["window"], row["page"], row["browser"], row["window_end"])
         seen[key] = max(seen.get(key, row), row, key=lambda r: r["revision"])
     want = {}

@@ -14,7 +14,7 @@ use perfstream::plan::Plan;
 use std::path::{Path, PathBuf};
 
 /// The stages that have a module.
-pub const STAGES: [&str; 6] = ["filter", "enrich", "sessionize", "aggregate", "classify", "alert"];
+pub const STAGES: [&str; 7] = ["filter", "enrich", "sessionize", "aggregate", "classify", "detect", "alert"];
 
 /// The root of the workspace.
 pub fn root() -> PathBuf {

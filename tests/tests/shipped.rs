@@ -46,7 +46,7 @@ fn alerts(name: &str, path: &str) -> Vec<Value> {
 fn every_document_has_tests() {
     let pipelines = shipped();
     let names: Vec<&str> = pipelines.iter().map(|p| &*p.meta.name).collect();
-    assert_eq!(names, ["lcp", "cls", "fcp", "inp", "inp-sessions", "ttfb", "fid"]);
+    assert_eq!(names, ["lcp", "cls", "fcp", "inp", "inp-sessions", "ttfb", "fid", "cls-windows", "vitals"]);
     for pipeline in &pipelines {
         assert!(pipeline.tests.len() >= 4, "{} has {} tests", pipeline.meta.name, pipeline.tests.len());
     }

@@ -33,7 +33,7 @@ pub fn run() -> Result<()> {
     if !command.status().context("perfstream could not be started")?.success() {
         bail!("`{}` failed", show(&command));
     }
-    windows(&records(&out.join("lcp-windows.jsonl"))?);
+    windows(&records(&out.join("web-vitals-windows.jsonl"))?);
     alerts(&records(&out.join("alerts.jsonl"))?);
     sessions(&records(&out.join("cls-sessions.jsonl"))?);
     refused(&records(&out.join("dead-letters.jsonl"))?, &records(&out.join("late-events.jsonl"))?);

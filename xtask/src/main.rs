@@ -10,6 +10,7 @@ mod gen_files;
 mod kill;
 mod kubernetes;
 mod lint;
+mod scenarios;
 mod tally;
 mod test;
 mod toolchain;
@@ -52,6 +53,8 @@ enum Task {
     Fuzz(fuzz::Args),
     /// Kills workers while they run a pipeline; outputs and counters must be those of a clean run
     Kill(kill::Args),
+    /// What `detect` finds in generated streams with faults, what it leaves alone, and what it costs
+    Scenarios(scenarios::Args),
     /// Writes the generated files anew: SmartModule.toml, parameter tables, pipelines/schema.json
     Gen,
 }
@@ -67,6 +70,7 @@ fn main() -> Result<ExitCode> {
         Task::Accuracy(args) => accuracy::accuracy(&args),
         Task::Fuzz(args) => fuzz::fuzz(&args),
         Task::Kill(args) => kill::run(&args),
+        Task::Scenarios(args) => return scenarios::run(&args),
         Task::Gen => gen_files::write(),
     };
     done.map(|()| ExitCode::SUCCESS)

@@ -11,12 +11,14 @@ pub mod stages;
 pub mod structure;
 mod whole;
 
+use crate::detectors::{self, Detectors};
 use crate::diagnostic::{Diagnostic, Severity, did_you_mean, list};
 use crate::model::{DocumentKind, Origin, OtherDocument, Pipeline};
 use crate::registry;
 use crate::report::Report;
 use crate::source::{MAX_FILE_BYTES, Source};
 use crate::yaml::{self, Node};
+use perfstream_core::detect::{Detector, check_detector};
 use serde_json::Value;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
@@ -26,11 +28,35 @@ use structure::Structure;
 pub const MAX_FINDINGS: usize = 500;
 
 static PIPELINE: LazyLock<Structure> = LazyLock::new(|| Structure::new(registry::schema_of::<Pipeline>()));
+static DETECTOR: LazyLock<Structure> = LazyLock::new(|| Structure::new(whole_detector()));
 static OTHER: LazyLock<Structure> = LazyLock::new(|| Structure::new(registry::schema_of::<OtherDocument>()));
 
 /// The schema of a pipeline document.
 pub fn pipeline_schema() -> &'static Value {
     PIPELINE.schema()
+}
+
+/// The schema of a document of kind `Detector`.
+pub fn detector_schema() -> &'static Value {
+    DETECTOR.schema()
+}
+
+/// A detector's own keys beside those that every document has.
+fn whole_detector() -> Value {
+    let mut schema = registry::schema_of::<OtherDocument>();
+    let detector = registry::schema_of::<Detector>();
+    for key in ["properties", "$defs"] {
+        let more = detector[key].as_object().cloned().unwrap_or_default();
+        if let Some(own) = schema.as_object_mut() {
+            let own = own.entry(key).or_insert_with(|| Value::Object(Default::default()));
+            own.as_object_mut().into_iter().for_each(|own| own.extend(more.clone()));
+        }
+    }
+    schema["title"] = "perfstream detector".into();
+    schema["description"] = detector["description"].clone();
+    schema["additionalProperties"] = false.into();
+    schema["$defs"]["OtherMeta"]["additionalProperties"] = false.into();
+    schema
 }
 
 /// The schema of the other documents.
@@ -109,6 +135,7 @@ fn read_at_most(path: &Path, bytes: u64) -> std::io::Result<Vec<u8>> {
 
 fn check_sources(sources: Vec<Source>, mut out: Vec<Diagnostic>) -> Report {
     let mut documents = Vec::new();
+    let mut parsed = Vec::new();
     for source in &sources {
         if source.text.len() as u64 > MAX_FILE_BYTES {
             let message = format!("`{}` has more than {} KiB", source.name, MAX_FILE_BYTES >> 10);
@@ -121,13 +148,21 @@ fn check_sources(sources: Vec<Source>, mut out: Vec<Diagnostic>) -> Report {
             let diagnostic = Diagnostic::of_file("E033", &source.name, format!("`{}` has no document", source.name));
             out.push(diagnostic.hint("a pipeline begins with `apiVersion: perfstream/v1` and `kind: Pipeline`"));
         }
+        parsed.push((source, nodes, out.len() - before));
+    }
+    // A step may refer to a detector that stands behind it, or in another file.
+    let all = || parsed.iter().flat_map(|(_, nodes, _)| nodes);
+    let of_kind = |node: &&Node| node.get("kind").and_then(Node::str) == Some(DocumentKind::Detector.name());
+    let detectors: Arc<Detectors> = Arc::new(all().filter(of_kind).filter_map(detectors::of_document).collect());
+    for (source, nodes, found) in parsed {
+        let before = out.len() - found;
         for node in nodes {
             if out.len() - before > MAX_FINDINGS {
                 let message = format!("`{}` has too many faults: the rest of it was not checked", source.name);
                 out.push(Diagnostic::of_file("E034", &source.name, message));
                 break;
             }
-            documents.extend(document(source, node, &mut out));
+            documents.extend(document(source, node, &detectors, &mut out));
         }
     }
     whole::same_names(&documents, &mut out);
@@ -137,7 +172,7 @@ fn check_sources(sources: Vec<Source>, mut out: Vec<Diagnostic>) -> Report {
 }
 
 /// Checks one document.
-fn document(source: &Source, node: Node, out: &mut Vec<Diagnostic>) -> Option<Document> {
+fn document(source: &Source, node: Node, detectors: &Arc<Detectors>, out: &mut Vec<Diagnostic>) -> Option<Document> {
     if node.pairs().is_empty() {
         let message = format!("a document must be a map, found {}", node.describe());
         out.push(Diagnostic::new("E003", source, node.span.clone(), message).label("expected `apiVersion`, `kind`, …"));
@@ -146,18 +181,25 @@ fn document(source: &Source, node: Node, out: &mut Vec<Diagnostic>) -> Option<Do
     let before = out.iter().filter(|d| d.severity == Severity::Error).count();
     let kind = kind_of(source, &node, out)?;
     let name = node.get("meta").and_then(|m| m.get("name")).and_then(Node::str).unwrap_or_default().to_string();
-    let structure = if kind == DocumentKind::Pipeline { &PIPELINE } else { &OTHER };
+    let structure = match kind {
+        DocumentKind::Pipeline => &PIPELINE,
+        DocumentKind::Detector => &DETECTOR,
+        DocumentKind::Receivers | DocumentKind::Framework => &OTHER,
+    };
     let start = out.len();
     structure.check(&node, source, out);
     rename_codes(source, &node, &mut out[start..]);
     let mut pipeline = None;
     if kind == DocumentKind::Pipeline {
-        let reads = stages::check(source, &node, &name, out);
+        let reads = stages::check(source, &node, &name, detectors, out);
         names::check(source, &node, &reads, out);
         whole::check(source, &node, out);
         if out.iter().filter(|d| d.severity == Severity::Error).count() == before {
-            pipeline = deserialize(source, &node, out);
+            pipeline = deserialize(source, &node, detectors, out);
         }
+    }
+    if kind == DocumentKind::Detector && out.iter().filter(|d| d.severity == Severity::Error).count() == before {
+        detector(source, &node, out);
     }
     Some(Document { source: source.clone(), kind, name, node, pipeline })
 }
@@ -202,12 +244,31 @@ fn rename_codes(source: &Source, node: &Node, found: &mut [Diagnostic]) {
     }
 }
 
+/// What the stage would say of a detector, at its places in the document.
+fn detector(source: &Source, node: &Node, out: &mut Vec<Diagnostic>) {
+    let Some((_, document)) = detectors::of_document(node) else { return };
+    let issues = match detectors::read(&document) {
+        Ok(detector) => check_detector(&detector),
+        Err(error) => vec![perfstream_core::Issue::error("", error.to_string())],
+    };
+    for issue in issues {
+        let (place, exact) = node.at_path(&issue.path);
+        let message = if exact { issue.message } else { format!("`{}`: {}", issue.path, issue.message) };
+        out.push(Diagnostic::new("E010", source, place.mark(), message).hint_if(issue.hint));
+    }
+}
+
 /// The typed pipeline. The schema has accepted it, so a refusal is rare and said as it comes.
-fn deserialize(source: &Source, node: &Node, out: &mut Vec<Diagnostic>) -> Option<Pipeline> {
+fn deserialize(
+    source: &Source,
+    node: &Node,
+    detectors: &Arc<Detectors>,
+    out: &mut Vec<Diagnostic>,
+) -> Option<Pipeline> {
     match serde_json::from_str::<Pipeline>(&node.to_json()) {
         Ok(pipeline) => {
             let origin = Origin { source: source.clone(), node: node.clone() };
-            Some(Pipeline { origin: Some(Arc::new(origin)), ..pipeline })
+            Some(Pipeline { origin: Some(Arc::new(origin)), detectors: detectors.clone(), ..pipeline })
         }
         Err(error) => {
             let text = error.to_string();

@@ -1,6 +1,7 @@
 //! Commands and their options.
 
 mod cluster;
+mod detect;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
@@ -144,6 +145,14 @@ alerts) are left out: Fluvio loses their state with each connection.")]
         #[command(flatten)]
         files: Files,
     },
+    /// Judges a topic, or a series in a CSV file, by a detector
+    #[command(after_help = "\
+Examples:
+  perfstream detect --csv cpu.csv --time timestamp --value cpu --out scores.csv --plot cpu.svg
+  perfstream detect --csv cpu.csv --value cpu --preset ensemble
+  perfstream detect web-vitals.yaml --detector web-vitals-anomaly-detector --topic web-vitals-windows \\
+    --from 2026-01-05T08:00:00Z --to 2026-01-05T20:00:00Z --data log/")]
+    Detect(Box<detect::DetectArgs>),
     /// Writes synthetic web-vitals events with labelled faults
     Generate(perfstream::generate::GenerateArgs),
 }
@@ -300,6 +309,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Command::Deploy(args) => cluster::deploy(&args),
         Command::Undeploy(args) => cluster::undeploy(&args),
         Command::Status(args) => cluster::status(&args),
+        Command::Detect(args) => detect::detect(&args),
         Command::Sessions(args) => cluster::sessions(&args),
         Command::Generate(args) => {
             args.run()?;

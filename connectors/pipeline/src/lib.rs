@@ -7,6 +7,8 @@ pub mod chain;
 pub mod check;
 pub mod connector;
 pub mod deploy;
+pub mod detect;
+pub mod detectors;
 pub mod diagnostic;
 pub mod docs;
 pub mod exact;

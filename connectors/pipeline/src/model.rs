@@ -14,6 +14,7 @@ pub use ordered::{Name, Ordered, Raw, Topic};
 pub use run::{Backpressure, Checkpoint, Errors, Lookback, Placement, Recovery, Resource, Scaling, Targets, Transform};
 pub use tests_block::{KindCounts, KindName, TestCase, TestRecord, TestTick, matches};
 
+use crate::detectors::Detectors;
 use crate::source::Source;
 use crate::yaml::Node;
 use schemars::JsonSchema;
@@ -75,6 +76,9 @@ pub struct Pipeline {
     /// The file it was read from, with places
     #[serde(skip)]
     pub origin: Option<Arc<Origin>>,
+    /// Detectors of all files, which steps refer to
+    #[serde(skip)]
+    pub detectors: Arc<Detectors>,
 }
 
 /// Where a pipeline was written.
@@ -240,4 +244,6 @@ pub struct OtherDocument {
 pub struct OtherMeta {
     /// Name, unique among the documents of its kind
     pub name: Name,
+    /// Title for people
+    pub title: Option<String>,
 }

@@ -2,6 +2,7 @@
 
 use crate::analysis::Analysis;
 use crate::chain::{ChainSpec, StageSpec};
+use crate::detectors;
 use crate::model::{AnalyzerType, OutputField, Pipeline, Uses};
 use crate::output::Router;
 use crate::tables;
@@ -132,6 +133,9 @@ fn chain_spec(pipeline: &Pipeline) -> Result<ChainSpec> {
         let file = pipeline.origin.as_deref().map_or("", |origin| &origin.source.name);
         let inlined = tables::inline(&transform.with.0, file).map_err(|issue| anyhow!("{issue}"))?;
         let config = inlined.unwrap_or_else(|| transform.with.0.to_string());
+        let of_detector =
+            detectors::inline(uses.name, &config, &pipeline.detectors).map_err(|issue| anyhow!("{issue}"))?;
+        let config = of_detector.unwrap_or(config);
         stages.push(StageSpec { name, stage: uses.name.to_string(), config });
     }
     let wanted = input_checks(pipeline);

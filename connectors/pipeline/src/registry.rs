@@ -2,7 +2,7 @@
 
 use perfstream_core::row::Fields;
 use perfstream_core::{Context, Issues, Stage};
-use perfstream_core::{aggregate::Aggregate, alert::AlertStage as Alert, classify::Classify};
+use perfstream_core::{aggregate::Aggregate, alert::AlertStage as Alert, classify::Classify, detect::DetectStage};
 
 use perfstream_core::{enrich::Enrich, filter::Filter, sessionize::Sessionize};
 use schemars::JsonSchema;
@@ -132,6 +132,11 @@ pub static STAGES: &[StageEntry] = &[
         |_| false,
     ),
     entry::<Classify>("Gives a number a label by the range that holds it", "it keeps none but counters", |_| true),
+    entry::<DetectStage>(
+        "Judges metrics of segments by an ensemble of methods, and tells validated anomalies",
+        "8 to 16 KiB per series, by method, and one forest; beyond `max_segments` the segment unseen for longest is forgotten",
+        |_| false,
+    ),
     entry::<Alert>(
         "Decides which alerts are pending, firing and resolved, by rules",
         "about 1 KiB per alert, `max_alerts` of them",

@@ -1,7 +1,7 @@
 //! `perfstream schema`: one JSON Schema (draft 2020-12) for editors, with every stage's parameters
 //! bound to its `uses`.
 
-use crate::check::{other_schema, pipeline_schema};
+use crate::check::{detector_schema, other_schema, pipeline_schema};
 use crate::model::DocumentKind;
 use crate::registry::STAGES;
 use serde_json::{Map, Value, json};
@@ -11,6 +11,7 @@ pub fn schema() -> Value {
     let mut defs = Map::new();
     let pipeline = take_in(pipeline_schema().clone(), "", &mut defs);
     let other = take_in(other_schema().clone(), "", &mut defs);
+    let detector = take_in(detector_schema().clone(), "Detector.", &mut defs);
     let mut conditions = Vec::new();
     for stage in STAGES {
         let mut with = take_in(stage.schema(), &format!("{}.", stage.name), &mut defs);
@@ -29,19 +30,25 @@ pub fn schema() -> Value {
     }
     defs.insert("Pipeline".into(), pipeline);
     defs.insert("OtherDocument".into(), other);
+    defs.insert("Detector".into(), detector);
     for (name, schema) in &mut defs {
         if let Some(object) = schema.as_object_mut() {
             object.entry("title").or_insert_with(|| name.as_str().into());
         }
     }
-    let others: Vec<_> = DocumentKind::ALL.iter().filter(|k| **k != DocumentKind::Pipeline).map(|k| k.name()).collect();
+    let others = [DocumentKind::Receivers, DocumentKind::Framework].map(DocumentKind::name);
+    let is = |names: &[&str]| json!({ "properties": { "kind": { "enum": names } }, "required": ["kind"] });
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "perfstream document",
         "description": "A document of a perfstream file: a pipeline, or what pipelines refer to",
-        "if": { "properties": { "kind": { "enum": others } }, "required": ["kind"] },
+        "if": is(&others),
         "then": { "$ref": "#/$defs/OtherDocument" },
-        "else": { "$ref": "#/$defs/Pipeline" },
+        "else": {
+            "if": is(&[DocumentKind::Detector.name()]),
+            "then": { "$ref": "#/$defs/Detector" },
+            "else": { "$ref": "#/$defs/Pipeline" },
+        },
         "$defs": defs,
     })
 }
@@ -94,8 +101,11 @@ mod tests {
                 validator.iter_errors(&document(text)).map(|e| format!("{}: {e}", e.instance_path())).collect();
             assert!(found.is_empty(), "{found:#?}");
         }
-        let detector = json!({ "apiVersion": "perfstream/v1", "kind": "Detector", "meta": { "name": "d" }, "more": 1 });
+        let detector =
+            json!({ "apiVersion": "perfstream/v1", "kind": "Detector", "meta": { "name": "d" }, "preset": "best" });
         assert!(validator.is_valid(&detector));
+        let unknown = json!({ "apiVersion": "perfstream/v1", "kind": "Detector", "meta": { "name": "d" }, "more": 1 });
+        assert!(!validator.is_valid(&unknown));
     }
 
     #[test]

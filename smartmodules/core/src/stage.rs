@@ -60,10 +60,16 @@ pub enum Control {
     },
     /// A verdict on an alert or anomaly.
     Feedback {
-        /// What it is about
+        /// What it is about: an alert, or an anomaly
         alert_id: String,
-        /// `true_positive` or `false_positive`
+        /// `true_positive`, `false_positive` or `resolved`
         verdict: String,
+        /// The anomaly behind the alert, as the alert's record says it
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        anomaly_id: Option<String>,
+        /// How long it took until it was resolved, seconds
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        resolution_time_s: Option<f64>,
     },
 }
 

@@ -9,14 +9,15 @@ macro_rules! stage_of {
             2 => $run::<perfstream_core::sessionize::Sessionize>($($arg),*),
             3 => $run::<perfstream_core::aggregate::Aggregate>($($arg),*),
             4 => $run::<perfstream_core::classify::Classify>($($arg),*),
-            _ => $run::<perfstream_core::alert::AlertStage>($($arg),*),
+            5 => $run::<perfstream_core::alert::AlertStage>($($arg),*),
+            _ => $run::<perfstream_core::detect::DetectStage>($($arg),*),
         }
     };
 }
 pub(super) use stage_of;
 
 /// Number of stages.
-pub(super) const STAGES: usize = 6;
+pub(super) const STAGES: usize = 7;
 
 /// `with:` of each stage, as JSON.
 pub(super) const CONFIGS: [&str; STAGES] = [
@@ -54,6 +55,13 @@ pub(super) const CONFIGS: [&str; STAGES] = [
          "throttle":"5s","for":"2s","resolve_after":"3s","summary":"{page}: {value}","labels":{"team":"web"}},
         {"name":"odd","condition":"odd > 0.8 OR high > 5000 OR cls > 0.25","severity":"critical","notification":["pagerduty"],"throttle":"1s"}],
         "escalation":{"enabled":true,"levels":[{"duration":"3s","severity":"error"},{"duration":"9s","severity":"critical"}]}}"#,
+    r#"{"detector":{"id":"d","document":{"algorithm":{"methods":[
+            {"name":"isolation-forest","parameters":{"trees":3,"sub_sample":4}},
+            {"name":"statistical-threshold"},{"name":"trend-analysis"},{"name":"seasonal"},
+            {"name":"novelty","parameters":{"warm_up":20,"rest":2}}],"voting_strategy":"max","threshold":0.3},
+          "metrics":["value","high"],"baselines":{"segmentation":["page"],"window":"1m","update_frequency":"2s"},
+          "adaptation":{"frequency":"hourly"},"validation":{"min_count":1,"fold":"3s"},"sensitivity":1}},
+        "detail":true,"max_segments":3,"mix":["odd"]}"#,
 ];
 
 /// Records that every stage finds something in.

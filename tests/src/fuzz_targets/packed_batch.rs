@@ -16,7 +16,7 @@ use perfstream_sdk::params::{OutputForm, Runtime};
 const MAX_CALLS: usize = 12;
 const MAX_ROWS: usize = 12;
 const MAX_FIELDS: usize = 8;
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 18] = [
     "value",
     "page",
     "browser",
@@ -33,6 +33,8 @@ const NAMES: [&str; 16] = [
     "cls",
     "hadRecentInput",
     "alert",
+    "high",
+    "anomaly",
 ];
 
 /// One call to a module.

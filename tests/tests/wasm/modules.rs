@@ -143,6 +143,20 @@ fn alert_alone() {
 }
 
 #[test]
+fn detect_alone() {
+    let values = (0..40).map(|n| json!({ "cpu": 50 + n * 7 % 5 }).to_string());
+    let lines: Vec<String> = values.chain([json!({ "cpu": 99 }).to_string()]).collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let detector = json!({ "id": "cpu", "document": { "preset": "ensemble", "metrics": ["cpu"] } }).to_string();
+    let rows = alone("detect", &[("detector", &detector)], &lines);
+    let score = |n: usize| rows[n].1["detection_score"].as_f64();
+    assert_eq!((rows.len(), score(3)), (41, None));
+    assert!(score(39) < score(40), "{:?}", rows[40]);
+    let preset = alone("detect", &[("detector", "ensemble")], &[r#"{"p75_lcp":1}"#]);
+    assert_eq!(preset[0].1["anomaly"], Value::Null);
+}
+
+#[test]
 fn the_same_in_fluvios_engine() {
     let lines = [r#"{"value":10}"#, "", r#"{"value":10.5}"#];
     let params = [("field", "value"), ("ranges", r#"[{"max":10,"label":"low"}]"#)];
@@ -162,6 +176,7 @@ fn a_config_that_cannot_be_used_says_why() {
         ("classify", &[("field", "x")], "ranges"),
         ("aggregate", &[("config", r#"{"windws":[]}"#)], "windws"),
         ("alert", &[("config", "{")], "config"),
+        ("detect", &[("detector", "nobody")], "Detector not found: nobody"),
         ("sessionize", &[("runtime", "{\"no\":1}")], "runtime"),
         ("enrich", &[("derive", r#"["weather"]"#)], "weather"),
     ] {

@@ -11,7 +11,7 @@ use perfstream_tests::run::{Line, counters};
 use perfstream_tests::{plan, wasm};
 
 const START: i64 = 1_767_600_000_000_000;
-const CHAINS: [&str; 2] = ["lcp", "cls"];
+const CHAINS: [&str; 3] = ["lcp", "cls", "detect"];
 
 /// Good record number `n` of a chain: name and JSON text of its fields.
 fn event(chain: &str, n: usize, at_us: i64) -> Vec<(String, String)> {
@@ -19,11 +19,11 @@ fn event(chain: &str, n: usize, at_us: i64) -> Vec<(String, String)> {
     let mut fields = vec![
         ("timestamp", text(time::format(at_us))),
         ("id", text(format!("id-{n}"))),
-        ("value", if chain == "lcp" { format!("{}.5", 1000 + n * 37 % 5000) } else { format!("0.0{}", n % 9) }),
+        ("value", if chain != "cls" { format!("{}.5", 1000 + n * 37 % 5000) } else { format!("0.0{}", n % 9) }),
         ("page", text(["/", "/checkout"][n % 2].into())),
         ("browser", text("chrome".into())),
     ];
-    if chain == "lcp" {
+    if chain != "cls" {
         fields.extend([("device", text(["mobile", "desktop"][n / 2 % 2].into())), ("connection", text("4g".into()))]);
     } else {
         fields.extend([

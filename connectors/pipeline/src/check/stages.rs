@@ -1,6 +1,7 @@
 //! `transforms:`: which stage, which version, and what it says of its `with:` block.
 
 use super::structure::{Structure, collect_properties};
+use crate::detectors::Detectors;
 use crate::diagnostic::{Diagnostic, did_you_mean, list};
 use crate::model::{Uses, unique_name};
 use crate::registry::{self, GROUP, Lint, STAGES, StageEntry, VERSION};
@@ -29,7 +30,13 @@ pub struct Reads<'a> {
 }
 
 /// Checks every stage of a pipeline.
-pub fn check<'a>(source: &Source, pipeline: &'a Node, name: &str, out: &mut Vec<Diagnostic>) -> Vec<Reads<'a>> {
+pub fn check<'a>(
+    source: &Source,
+    pipeline: &'a Node,
+    name: &str,
+    detectors: &Detectors,
+    out: &mut Vec<Diagnostic>,
+) -> Vec<Reads<'a>> {
     let transforms = pipeline.get("transforms").map_or(&[][..], Node::items);
     let mut names: Vec<(String, &Node)> = Vec::new();
     let mut taken = Vec::new();
@@ -51,7 +58,7 @@ pub fn check<'a>(source: &Source, pipeline: &'a Node, name: &str, out: &mut Vec<
             let unique = unique_name(given, &taken);
             let context = context(pipeline, name, &unique);
             taken.push(unique);
-            fields = with_block(source, stage, transform, &context, out);
+            fields = with_block(source, (stage, transform), &context, detectors, out);
         }
         all.push(Reads { transform, stage, fields });
     }
@@ -133,9 +140,9 @@ fn context(pipeline: &Node, name: &str, stage: &str) -> Context {
 /// The stage's schema, then its lint. Gives the fields it reads.
 fn with_block(
     source: &Source,
-    stage: &StageEntry,
-    transform: &Node,
+    (stage, transform): (&StageEntry, &Node),
     context: &Context,
+    detectors: &Detectors,
     out: &mut Vec<Diagnostic>,
 ) -> Vec<String> {
     // Without `with:` the stage has its defaults, and what it says stands at `uses:`.
@@ -147,15 +154,21 @@ fn with_block(
     };
     let mut found = Vec::new();
     let wrong = schema(stage.name).map(|s| s.check(with, source, &mut found)).unwrap_or_default();
-    let config = match crate::tables::inline(&with.to_json(), &source.name) {
-        Ok(inlined) => inlined.unwrap_or_else(|| with.to_json()),
+    let inlined = crate::tables::inline(&with.to_json(), &source.name).and_then(|inlined| {
+        let config = inlined.unwrap_or_else(|| with.to_json());
+        Ok(crate::detectors::inline(stage.name, &config, detectors)?.unwrap_or(config))
+    });
+    let config = match inlined {
+        Ok(config) => config,
         Err(issue) => {
             found.push(of_issue(source, stage, with, &issue));
             out.append(&mut found);
             return Vec::new();
         }
     };
-    let Lint { issues, unreadable, reads } = stage.lint(&config, context);
+    let Lint { mut issues, unreadable, reads } = stage.lint(&config, context);
+    // What is wrong inside of a detector is said at its own document.
+    issues.retain(|issue| !issue.path.starts_with("detector."));
     match unreadable {
         // What the stage can read has no unknown key, whatever the schema says (aliases).
         None => found.retain(|d| d.code == "E009"),

@@ -192,6 +192,7 @@ impl AlertStage {
             window: shortened(row.get(self.slots.window)).into(),
             window_start: shortened(row.get(self.slots.window_start)).into(),
             window_end: shortened(row.get(self.slots.window_end)).into(),
+            anomaly_id: shortened(row.get(self.slots.anomaly_id)).into(),
         }
     }
 

@@ -30,7 +30,7 @@ mod tests_random;
 mod tests_state;
 #[cfg(test)]
 mod tests_time;
-mod text;
+pub(crate) mod text;
 
 pub use config::{AlertConfig, Escalation, Level, RuleConfig, Severity};
 pub use overflow::OVERFLOW_RULE;
@@ -73,6 +73,7 @@ struct Slots {
     window: Slot,
     window_start: Slot,
     window_end: Slot,
+    anomaly_id: Slot,
 }
 
 /// What is remembered beside the alerts.
@@ -117,7 +118,7 @@ impl Default for State {
 
 impl Stage for AlertStage {
     const NAME: &'static str = "alert";
-    const STATE_VERSION: u32 = 1;
+    const STATE_VERSION: u32 = 2;
     type Config = AlertConfig;
 
     fn new(config: AlertConfig, context: &Context, fields: &mut Fields) -> Result<Self, Issues> {
@@ -148,6 +149,7 @@ impl Stage for AlertStage {
                 window: fields.slot("window"),
                 window_start: fields.slot("window_start"),
                 window_end: fields.slot("window_end"),
+                anomaly_id: fields.slot("anomaly_id"),
             },
             store: Store::default(),
             state: State::default(),

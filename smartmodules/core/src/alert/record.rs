@@ -79,6 +79,7 @@ impl Record {
             ("window", &self.shown.window),
             ("window_start", &self.shown.window_start),
             ("window_end", &self.shown.window_end),
+            ("anomaly_id", &self.shown.anomaly_id),
         ];
         for (name, value) in windows.into_iter().filter(|(_, value)| !value.as_value().is_null()) {
             row.field(name, value.as_value());

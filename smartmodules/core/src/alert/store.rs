@@ -20,6 +20,8 @@ pub(super) struct Shown {
     pub(super) window: OwnedValue,
     pub(super) window_start: OwnedValue,
     pub(super) window_end: OwnedValue,
+    /// The anomaly that `detect` found in the row
+    pub(super) anomaly_id: OwnedValue,
 }
 
 /// The alert of one rule and group.
@@ -52,8 +54,8 @@ impl Entry {
     /// Are its JSON texts JSON? A damaged one would damage the output.
     fn is_sound(&self) -> bool {
         let object = |text: &str| text.starts_with('{') && is_json(text);
-        let Shown { values, window, window_start, window_end, .. } = &self.shown;
-        let fields = [window, window_start, window_end];
+        let Shown { values, window, window_start, window_end, anomaly_id, .. } = &self.shown;
+        let fields = [window, window_start, window_end, anomaly_id];
         object(&self.labels)
             && object(values)
             && fields.iter().all(|field| !matches!(field, OwnedValue::Json(text) if !is_json(text)))

@@ -17,19 +17,19 @@ const MAX_KEY_BYTES: usize = 512;
 
 /// A field by name and slot.
 #[derive(Debug, Clone)]
-pub(super) struct Named {
-    pub(super) name: Box<str>,
-    pub(super) slot: Slot,
+pub(crate) struct Named {
+    pub(crate) name: Box<str>,
+    pub(crate) slot: Slot,
 }
 
 /// Slots by name.
-pub(super) fn named(name: &str, fields: &mut Fields) -> Named {
+pub(crate) fn named(name: &str, fields: &mut Fields) -> Named {
     Named { name: name.into(), slot: fields.slot(name) }
 }
 
 /// Writes what tells the row's group from others: names and values of its fields. The key is the
 /// same however the config orders them, so `by` must be sorted.
-pub(super) fn group_key(by: &[Named], row: &Row<'_>, key: &mut Vec<u8>) {
+pub(crate) fn group_key(by: &[Named], row: &Row<'_>, key: &mut Vec<u8>) {
     key.clear();
     for Named { name, slot } in by {
         let value = row.get(*slot);
@@ -46,7 +46,7 @@ pub(super) fn group_key(by: &[Named], row: &Row<'_>, key: &mut Vec<u8>) {
 }
 
 /// The group's fields and the rule's labels as one object, by name.
-pub(super) fn labels(by: &[Named], row: &Row<'_>, own: &BTreeMap<String, String>) -> String {
+pub(crate) fn labels(by: &[Named], row: &Row<'_>, own: &BTreeMap<String, String>) -> String {
     let group = by.iter().map(|field| (&*field.name, row.get(field.slot))).filter(|(_, value)| !value.is_null());
     let own = own.iter().map(|(name, value)| (name.as_str(), Value::Str(value)));
     object(group.chain(own).collect::<BTreeMap<_, _>>())
@@ -72,7 +72,7 @@ fn object<'a>(fields: impl IntoIterator<Item = (&'a str, Value<'a>)>) -> String 
 }
 
 /// The value, or as a string the beginning of a long one.
-pub(super) fn shortened(value: Value<'_>) -> Value<'_> {
+pub(crate) fn shortened(value: Value<'_>) -> Value<'_> {
     match value {
         Value::Str(s) => Value::Str(cut(s)),
         Value::Json(s) if s.len() > MAX_TEXT_BYTES => Value::Str(cut(s)),

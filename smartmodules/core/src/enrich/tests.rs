@@ -253,7 +253,12 @@ fn reference_records_replace_rows_and_survive_a_restart() {
     s.control(&reference("t", json!([{"id": 1, "x": "new"}, {"id": 2, "x": 2}, {"id": 3, "x": 3}, {"x": 4}, 5])));
     s.control(&reference("user-context", json!([{"sessionId": "s", "location": {"city": "Oslo"}}])));
     s.control(&reference("another stage's", json!([{"id": 1}])));
-    s.control(&Control::Feedback { alert_id: "a".into(), verdict: "true_positive".into() });
+    s.control(&Control::Feedback {
+        alert_id: "a".into(),
+        verdict: "true_positive".into(),
+        anomaly_id: None,
+        resolution_time_s: None,
+    });
     assert_eq!((counter(&s, "reference_rows"), counter(&s, "reference_dropped")), (3, 3));
     let want = json!({"id": 1, "sessionId": "s", "location": {"city": "Oslo"}, "x": "new"});
     assert_eq!(run(&mut s, &fields, &line)[0], want);

@@ -32,7 +32,15 @@ impl Calibrated {
     /// The share of training rows that score below this row, those that score the same counted
     /// half: 0–1, 1 = more anomalous than every training row.
     pub fn rank(&self, row: &[f64]) -> f64 {
-        let path = self.forest.path_sum(row);
+        self.rank_of(self.forest.path_sum(row))
+    }
+
+    /// [`Calibrated::rank`] of a row with unknown features (NaN), which are averaged out.
+    pub fn rank_without(&self, row: &[f64]) -> f64 {
+        self.rank_of(self.forest.path_sum_without(row))
+    }
+
+    fn rank_of(&self, path: f64) -> f64 {
         let longer = self.paths.len() - self.paths.partition_point(|&p| p <= path);
         let not_shorter = self.paths.len() - self.paths.partition_point(|&p| p < path);
         (longer + not_shorter) as f64 / (2 * self.paths.len()).max(1) as f64

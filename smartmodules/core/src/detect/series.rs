@@ -1,0 +1,191 @@
+//! One metric of one segment: all that is remembered of it, and what its methods say of a value.
+
+use super::baseline::Baseline;
+use super::best::{Best, Direction};
+use super::drift::{Adwin, PageHinkley, PageHinkleyPlan, ks};
+use super::episode::Episode;
+use super::level::{Forecast, Level};
+use super::plan::{Method, Plan};
+use super::score::{Finding, score_of};
+use super::window::Newest;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// What `novelty` owns at most. A bound and not what it has: that is not the same after a restore.
+const BEST_BYTES: usize = 8 << 10;
+
+/// Means of slots that are kept for the tests of drift: two weeks of hours.
+const MEANS_MAX: usize = 336;
+
+/// Page-Hinkley test of a series' forecast errors, in units of its expected error.
+const ERRORS: PageHinkleyPlan = PageHinkleyPlan { min_n: 30, delta: 0.1, threshold: 15.0, alpha: 0.9999 };
+/// Confidence of ADWIN.
+const ADWIN_DELTA: f64 = 0.002;
+
+/// The state of a series.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(super) struct Series {
+    pub level: Level,
+    pub newest: Newest,
+    pub baseline: Baseline,
+    best: Option<Best>,
+    pub episode: Option<Episode>,
+    pub drift: Drift,
+    /// Event time of the newest observation
+    pub last: i64,
+}
+
+/// What was seen of a series' changes since it was last adapted.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(super) struct Drift {
+    slot: Slot,
+    errors: PageHinkley,
+    values: Adwin,
+    /// Means of slots, oldest first
+    means: VecDeque<f32>,
+    pub performance: bool,
+    pub concept: bool,
+}
+
+/// A slot that is being averaged.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+struct Slot {
+    index: i64,
+    values: u32,
+    sum: f64,
+    /// Of those that were forecast: how many, and the sum of |error|/σ
+    forecast: u32,
+    errors: f64,
+}
+
+impl Series {
+    /// An empty one.
+    pub fn new(plan: &Plan) -> Series {
+        let best = plan.methods.iter().find_map(|method| match method {
+            Method::Novelty(config) => Some(Best::new(config)),
+            _ => None,
+        });
+        Series { best, last: i64::MIN, ..Series::default() }
+    }
+
+    /// What a method other than the forest says of a value. `novelty` learns it at once.
+    pub fn judge(&mut self, method: &Method, time: i64, value: f64, z: f64, scratch: &mut Vec<f64>) -> Option<Finding> {
+        match method {
+            Method::Forest => None,
+            Method::Statistical(plan) => plan.judge(&self.newest, value, scratch),
+            Method::Trend(plan) => plan.judge(&self.newest, time, value),
+            Method::Novelty(_) => novelty(self.best.as_mut()?, time, Some(value)),
+            Method::Seasonal(multiplier) => {
+                let forecast = self.level.forecast(time)?;
+                let t = (value - forecast.expected).abs() / (forecast.sigma * z * multiplier);
+                Some(Finding {
+                    score: score_of(t),
+                    expected: Some(forecast.expected),
+                    range: Some(forecast.range(z * multiplier)),
+                    parts: Vec::new(),
+                    n: self.level.count(),
+                })
+            }
+        }
+    }
+
+    /// An observation without a value passes: only `novelty` wants to know.
+    pub fn miss(&mut self, time: i64) {
+        if let Some(best) = &mut self.best {
+            best.observe(time, None);
+        }
+    }
+
+    /// Learns a value after it was judged.
+    pub fn learn(&mut self, time: i64, value: f64, forecast: Option<Forecast>, plan: &Plan) {
+        if plan.newest > 0 {
+            self.newest.push(time, value, plan.newest);
+        }
+        let plain = value - self.level.offset(time);
+        self.drift.add(time.div_euclid(plan.baseline.slot_us), plain, forecast, value);
+        self.level.learn(time, value, plan.smoothing);
+        self.baseline.add(time, value, &plan.baseline);
+        self.last = self.last.max(time);
+    }
+
+    /// Begins anew from its newest values.
+    pub fn restart(&mut self) {
+        self.baseline.restart();
+        let mut newest: Vec<f64> = self.baseline.sample().collect();
+        if let Some(median) = crate::math::exact(&mut newest, 0.5) {
+            self.level.restart(median);
+        }
+        self.drift = Drift::default();
+    }
+
+    /// Memory in bytes: the struct and what it owns.
+    pub fn bytes(&self) -> usize {
+        size_of::<Series>()
+            + self.newest.bytes()
+            + self.baseline.bytes()
+            + self.level.bytes()
+            + self.best.as_ref().map_or(0, |_| BEST_BYTES)
+            + 4 * self.drift.means.len()
+            + self.drift.values.bytes()
+            + self.episode.as_ref().map_or(0, Episode::bytes)
+    }
+
+    /// Could this be a state of the plan?
+    pub fn fits(&self, plan: &Plan) -> bool {
+        self.best.is_some() == plan.methods.iter().any(|m| matches!(m, Method::Novelty(_)))
+    }
+}
+
+fn novelty(best: &mut Best, time: i64, value: Option<f64>) -> Option<Finding> {
+    let seen = best.observe(time, value);
+    let mut parts = seen.parts;
+    if seen.direction != Direction::None {
+        parts.push(("outside", if seen.direction == Direction::Up { 1.0 } else { -1.0 }));
+    }
+    Some(Finding { score: seen.score?, expected: seen.expected, range: seen.range, parts, n: seen.n })
+}
+
+impl Drift {
+    /// Takes a value, freed of the hour's offset; tests at the end of each slot.
+    fn add(&mut self, slot: i64, plain: f64, forecast: Option<Forecast>, value: f64) {
+        if slot > self.slot.index || self.slot.values == 0 {
+            self.close();
+            self.slot = Slot { index: slot, ..Slot::default() };
+        }
+        let own = &mut self.slot;
+        (own.values, own.sum) = (own.values.saturating_add(1), own.sum + plain);
+        if let Some(f) = forecast {
+            own.forecast = own.forecast.saturating_add(1);
+            own.errors += ((value - f.expected) / f.sigma).abs().min(100.0);
+        }
+    }
+
+    fn close(&mut self) {
+        let Slot { values, sum, forecast, errors, .. } = self.slot;
+        if values == 0 {
+            return;
+        }
+        if forecast > 0 {
+            self.performance |= self.errors.add(errors / f64::from(forecast), &ERRORS);
+        }
+        let mean = sum / f64::from(values);
+        self.concept |= self.values.add(mean, ADWIN_DELTA, 1);
+        if self.means.len() == MEANS_MAX {
+            self.means.pop_front();
+        }
+        self.means.push_back(mean as f32);
+    }
+
+    /// Kolmogorov-Smirnov test of the newest `count` slots and as many before them: D and p.
+    pub fn distributions(&self, count: usize) -> Option<(f64, f64)> {
+        let count = count.min(MEANS_MAX / 2);
+        let from = self.means.len().checked_sub(2 * count)?;
+        let part = |skip: usize| self.means.iter().skip(skip).take(count).map(|x| f64::from(*x)).collect::<Vec<_>>();
+        ks(&mut part(from), &mut part(from + count))
+    }
+
+    /// Mean of the newest values that are alike.
+    pub fn mean(&self) -> f64 {
+        self.values.mean()
+    }
+}

@@ -1,0 +1,110 @@
+//! Bounds, wrong configurations, damaged snapshots.
+
+use super::{ensemble, lcp, make, of_kind, refs, row, unresolved};
+use crate::detect::{DetectConfig, DetectStage};
+use crate::math::random::SplitMix64;
+use crate::row::Fields;
+use crate::stage::{Context, Stage};
+use crate::testing::{counter, run};
+use serde_json::{Value, json};
+
+#[test]
+fn the_segment_unseen_for_longest_goes_and_its_anomaly_ends() {
+    let (mut stage, fields) = make(&ensemble(), &json!({ "max_segments": 3 }));
+    let mut lines = lcp(250, 1, |n| if n >= 240 { 1.5 } else { 1.0 });
+    lines.extend((250..260).map(|n| row(n, json!({ "page": format!("/{n}"), "p75_lcp": 1 }))));
+    let rows = run(&mut stage, &fields, &refs(&lines));
+    let anomalies = of_kind(&rows, "anomaly");
+    assert_eq!(anomalies.last().map(|a| &a["reason"]), Some(&json!("evicted")));
+    assert_eq!((counter(&stage, "segments"), counter(&stage, "evicted"), counter(&stage, "open")), (3, 8, 0));
+}
+
+#[test]
+fn state_stays_within_its_bytes() {
+    let mut fields = Fields::default();
+    let config = json!({ "detector": { "id": "d", "document": ensemble() } });
+    let context = Context { max_state_bytes: 100_000, ..Context::default() };
+    let config: DetectConfig = serde_json::from_value(config).expect("a config");
+    let mut stage = DetectStage::new(config, &context, &mut fields).expect("a stage");
+    let lines: Vec<String> =
+        (0..6000).map(|n| row(n / 60, json!({ "page": format!("/{}", n % 60), "p75_lcp": 1000 + n % 7 }))).collect();
+    run(&mut stage, &fields, &refs(&lines));
+    assert!(stage.segments.bytes() < 110_000, "{}", stage.segments.bytes());
+    assert!(counter(&stage, "evicted") > 0);
+}
+
+/// What the README says of memory.
+#[test]
+fn bytes_per_series() {
+    let forest = json!({ "preset": "ensemble", "metrics": ["lcp"] });
+    for (document, most) in [(forest, 10_000), (json!({ "metrics": ["lcp"] }), 16_500)] {
+        let (mut stage, fields) = make(&document, &json!({}));
+        let mut lines = lcp(20_000, 1, |_| 1.0);
+        lines.truncate(20_000);
+        run(&mut stage, &fields, &refs(&lines));
+        let bytes = stage.segments.bytes();
+        println!("{}: {bytes} bytes per series", document["preset"].as_str().unwrap_or("best"));
+        assert!(bytes < most, "{document}: {bytes}");
+    }
+}
+
+fn errors(detector: Value) -> Vec<String> {
+    let config = json!({ "detector": { "id": "d", "document": detector } });
+    let config: DetectConfig = match serde_json::from_value(config) {
+        Ok(config) => config,
+        Err(error) => return vec![error.to_string()],
+    };
+    let made = DetectStage::new(config, &Context::default(), &mut Fields::default());
+    made.err().unwrap_or_default().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn wrong_detectors_say_why() {
+    let method = |name: &str, parameters: Value| json!({ "algorithm": { "methods": [{ "name": name, "parameters": parameters }] } });
+    for (detector, part) in [
+        (json!({ "sensitivity": 1.5 }), "detector.sensitivity: expected 0 to 1, found 1.5"),
+        (json!({ "algorithm": { "methods": [] } }), "expected at least one method"),
+        (method("novelty", json!({ "contamination": 0.1 })), "`novelty` has no parameter `contamination`"),
+        (method("isolation-forest", json!({ "features": ["lpc"] })), "`lpc` is none of the detector's metrics"),
+        (method("isolation-forest", json!({ "contamination": 0.9 })), "contamination: expected"),
+        (method("trend-analysis", json!({ "method": "iqr" })), "expected linear-regression"),
+        (method("statistical-threshold", json!({ "method": "linear-regression" })), "expected iqr, z or robust-z"),
+        (method("statistical-threshold", json!({ "window_size": 1 })), "window_size: expected 8 to 2000"),
+        (json!({ "metrics": [] }), "expected 1 to 64 metrics"),
+        (json!({ "metrics": ["a", "a"] }), "each once, found `a`"),
+        (json!({ "baselines": { "window": "1h", "update_frequency": "1s" } }), "expected 1 to 96 updates"),
+        (json!({ "thresholds": { "baseline_window": "0s" } }), "above 0s"),
+        (json!({ "sensitivty": 1 }), "unknown field `sensitivty`"),
+        (json!({ "algorithm": { "methods": [{ "name": "magic" }] } }), "unknown variant `magic`"),
+    ] {
+        let found = errors(detector.clone());
+        assert!(found.iter().any(|e| e.contains(part)), "{detector}: {found:?}");
+    }
+    assert!(errors(json!({})).is_empty() && errors(ensemble()).is_empty());
+    let unknown = DetectStage::new(unresolved("nobody"), &Context::default(), &mut Fields::default());
+    assert!(unknown.unwrap_err()[0].to_string().starts_with("detector: Detector not found: nobody"));
+}
+
+#[test]
+fn damaged_state_does_not_panic() {
+    let (mut stage, fields) = make(&ensemble(), &json!({ "mix": ["m"] }));
+    run(&mut stage, &fields, &refs(&lcp(300, 1, |n| if n > 290 { 2.0 } else { 1.0 })));
+    let good = stage.snapshot();
+    let mut random = SplitMix64::new(10);
+    let lines = lcp(3, 2, |_| 1.0);
+    let mut taken = 0;
+    for _ in 0..300 {
+        let mut bytes = good.clone();
+        for _ in 0..3 {
+            let at = random.below(bytes.len() as u64) as usize;
+            bytes[at] = random.next_u64() as u8;
+        }
+        let (mut stage, fields) = make(&ensemble(), &json!({ "mix": ["m"] }));
+        if stage.restore(&bytes).is_ok() {
+            taken += 1;
+            run(&mut stage, &fields, &refs(&lines));
+            stage.snapshot();
+        }
+    }
+    assert!(taken > 50, "{taken}");
+}

@@ -1,0 +1,127 @@
+//! Feedback and adaptation: what they change, what they tell, and that a replay gives it again.
+
+use super::{ensemble, lcp, make, of_kind, refs, row, usual};
+use crate::detect::DetectStage;
+use crate::math::random::SplitMix64;
+use crate::stage::{Control, Stage};
+use crate::testing::{Feed, counter, run};
+use serde_json::{Value, json};
+
+fn verdict(id: &str, verdict: &str, resolution_time_s: Option<f64>) -> Control {
+    Control::Feedback { alert_id: id.into(), verdict: verdict.into(), anomaly_id: None, resolution_time_s }
+}
+
+/// A stage after one anomaly, and the anomaly's id.
+fn after_an_anomaly() -> (DetectStage, crate::row::Fields, Feed, String) {
+    let (mut stage, fields) = make(&ensemble(), &json!({}));
+    let lines = lcp(260, 1, |n| if n >= 240 { 1.5 } else { 1.0 });
+    let (mut feed, mut rows) = (Feed::default(), Vec::new());
+    feed.run(&mut stage, &fields, &refs(&lines), 1000, &mut rows);
+    let id = of_kind(&rows, "anomaly")[0]["anomaly_id"].as_str().expect("an id").to_string();
+    (stage, fields, feed, id)
+}
+
+fn insight(stage: &mut DetectStage, fields: &crate::row::Fields, feed: &mut Feed) -> Value {
+    let mut rows = Vec::new();
+    let line = row(261, json!({ "page": "/", "browser": "chrome", "p75_lcp": 1000 }));
+    feed.run(stage, fields, &[&line], 1, &mut rows);
+    of_kind(&rows, "insight").first().map(|row| (*row).clone()).unwrap_or_default()
+}
+
+#[test]
+fn a_false_positive_raises_the_threshold_and_a_true_one_lowers_it() {
+    for (word, seconds, sign) in
+        [("false_positive", None, 1.0), ("true_positive", None, -1.0), ("resolved", Some(600.0), -1.0)]
+    {
+        let (mut stage, fields, mut feed, id) = after_an_anomaly();
+        stage.control(&verdict(&id, word, seconds));
+        let told = insight(&mut stage, &fields, &mut feed);
+        assert_eq!((&told["insight"], &told["verdict"]), (&json!("feedback"), &json!(word)));
+        let number = |part: &str| told[part]["threshold"].as_f64().expect("a threshold");
+        assert!((number("after") - number("before")) * sign > 1e-4, "{told:#}");
+        let weights = told["after"]["weights"].as_object().expect("weights");
+        let sum: f64 = weights.values().filter_map(Value::as_f64).sum();
+        assert!((sum - 1.0).abs() < 1e-9);
+        // What voted loses weight by a false alarm, and gains by a true one.
+        let of = |part: &str| told[part]["weights"]["statistical-threshold"].as_f64().expect("a weight");
+        assert!((of("after") - of("before")) * sign < 0.0, "{told:#}");
+        // A second verdict on the same anomaly is none.
+        stage.control(&verdict(&id, word, seconds));
+        assert_eq!((counter(&stage, "feedback"), counter(&stage, "feedback_ignored")), (1, 1));
+    }
+}
+
+#[test]
+fn what_says_nothing_changes_nothing() {
+    let (mut stage, fields, mut feed, id) = after_an_anomaly();
+    for (id, word) in [("no such", "true_positive"), (id.as_str(), "maybe"), ("", "")] {
+        stage.control(&verdict(id, word, Some(f64::NAN)));
+    }
+    assert_eq!(insight(&mut stage, &fields, &mut feed), Value::Null);
+    assert_eq!(counter(&stage, "feedback_ignored"), 3);
+}
+
+#[test]
+fn a_verdict_can_name_the_anomaly_behind_an_alert() {
+    let (mut stage, ..) = after_an_anomaly();
+    let (_, _, _, id) = after_an_anomaly();
+    stage.control(&Control::Feedback {
+        alert_id: "an alert".into(),
+        verdict: "true_positive".into(),
+        anomaly_id: Some(id),
+        resolution_time_s: None,
+    });
+    assert_eq!(counter(&stage, "feedback"), 1);
+}
+
+#[test]
+fn replayed_feedback_gives_the_same_state() {
+    let states: Vec<Vec<u8>> = (0..2)
+        .map(|restores| {
+            let (mut stage, fields, mut feed, id) = after_an_anomaly();
+            if restores == 1 {
+                let saved = stage.snapshot();
+                (stage, _) = make(&ensemble(), &json!({}));
+                stage.restore(&saved).expect("its own snapshot");
+            }
+            stage.control(&verdict(&id, "false_positive", None));
+            if restores == 1 {
+                // Between the verdict and the row that tells it.
+                let saved = stage.snapshot();
+                (stage, _) = make(&ensemble(), &json!({}));
+                stage.restore(&saved).expect("its own snapshot");
+            }
+            insight(&mut stage, &fields, &mut feed);
+            stage.snapshot()
+        })
+        .collect();
+    assert_eq!(states[0], states[1]);
+}
+
+/// Days of one row in half an hour, whose level doubles after three days.
+fn drifting(days: usize) -> Vec<String> {
+    let mut random = SplitMix64::new(9);
+    let value = |n: usize, random: &mut SplitMix64| usual(random) * if n >= 3 * 48 { 2.0 } else { 1.0 };
+    (0..days * 48).map(|n| row(60 * n, json!({ "page": "/", "p75_lcp": value(n, &mut random) }))).collect()
+}
+
+#[test]
+fn drift_is_acted_on_and_told() {
+    let mut document = ensemble();
+    document["adaptation"] = json!({ "frequency": "daily" });
+    let (mut stage, fields) = make(&document, &json!({}));
+    let rows = run(&mut stage, &fields, &refs(&drifting(8)));
+    let told = of_kind(&rows, "insight");
+    assert!(!told.is_empty() && told.len() <= 4, "{told:#?}");
+    assert_eq!(told[0]["insight"], "adaptation");
+    let changed = &told[0]["series"]["changed"][0];
+    assert_eq!((&changed["metric"], &changed["segment"]), (&json!("lcp"), &json!({ "page": "/" })));
+    assert!(changed["tests"].as_array().is_some_and(|tests| !tests.is_empty()), "{changed:#}");
+    let level = |row: &Value, part: &str| row["series"]["changed"][0][part]["level"].as_f64().expect("a level");
+    assert!(told.iter().any(|row| level(row, "after") > 1900.0), "{told:#?}");
+    assert!(told[0]["before"]["threshold"].is_number() && told[0]["after"]["forest"].is_object());
+    // Nothing of the kind where it is switched off, or nothing drifts.
+    document["adaptation"] = json!({ "enabled": false });
+    let (mut stage, fields) = make(&document, &json!({}));
+    assert!(of_kind(&run(&mut stage, &fields, &refs(&drifting(8))), "insight").is_empty());
+}

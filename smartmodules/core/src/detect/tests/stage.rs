@@ -1,0 +1,215 @@
+//! Rows through the stage: what is found, what is told, and that it does not depend on cuts.
+
+use super::{ensemble, lcp, make, of_kind, refs, row, usual};
+use crate::math::random::SplitMix64;
+use crate::testing::{check_cuts, counter, run};
+use serde_json::{Value, json};
+
+/// Two hours as usual, then half an hour at one and a half times that, then as usual again.
+fn step() -> Vec<String> {
+    lcp(360, 1, |n| if (240..300).contains(&n) { 1.5 } else { 1.0 })
+}
+
+#[test]
+fn a_step_is_one_anomaly_with_its_explanation() {
+    let lines = step();
+    let (rows, _) = check_cuts(|| make(&ensemble(), &json!({})), &refs(&lines));
+    let anomalies = of_kind(&rows, "anomaly");
+    let [opened, closed] = anomalies[..] else { panic!("{anomalies:#?}") };
+    assert_eq!((&opened["state"], &closed["state"]), (&json!("open"), &json!("closed")));
+    assert_eq!(opened["anomaly_id"], closed["anomaly_id"]);
+    assert_ne!(opened["id"], closed["id"]);
+    // The second observation outside opens it.
+    assert_eq!(opened["started_at"], "2026-01-05T10:00:00Z");
+    assert_eq!(opened["timestamp"], "2026-01-05T10:00:30Z");
+    assert_eq!((&opened["direction"], &opened["segment"]), (&json!("up"), &json!({"browser": "chrome", "page": "/"})));
+    assert_eq!(opened["metric"], "largest-contentful-paint");
+    let number = |v: &Value| v.as_f64().unwrap_or_else(|| panic!("{opened:#}"));
+    assert!(number(&opened["score"]) >= 0.6 && number(&opened["threshold"]) == 0.6);
+    assert!((number(&opened["expected"]) - 1000.0).abs() < 50.0);
+    assert!(number(&opened["range"][1]) < number(&opened["value"]));
+    let methods = opened["methods"].as_array().expect("methods");
+    let names: Vec<&str> = methods.iter().filter_map(|m| m["name"].as_str()).collect();
+    assert_eq!(names, ["isolation-forest", "statistical-threshold", "trend-analysis"]);
+    assert!(methods.iter().all(|m| m["score"].is_number() && m["vote"].is_boolean() && m["n"].is_number()));
+    assert_eq!((&methods[0]["vote"], &methods[1]["vote"]), (&json!(true), &json!(true)));
+    assert_eq!(opened["contributions"], json!([{ "feature": "lcp", "share": 1.0 }]));
+    assert!(number(&opened["confidence"]) >= 0.7 - 1e-9);
+    assert_eq!(opened["baseline"]["n"], 240);
+    assert_eq!(opened["events"], 50);
+    // It ends when nothing was outside for ten minutes.
+    assert_eq!(closed["reason"], "as_usual");
+    assert!(closed["observations"].as_u64().is_some_and(|n| n > 10), "{closed:#}");
+}
+
+#[test]
+fn rows_say_what_was_found() {
+    let lines = step();
+    let (mut stage, fields) = make(&ensemble(), &json!({ "detail": true }));
+    let rows = run(&mut stage, &fields, &refs(&lines));
+    let events: Vec<&Value> = rows.iter().filter(|r| r["kind"].is_null()).collect();
+    assert_eq!(events.len(), 360);
+    // Warming up is no score, not 0.
+    assert!(events[10]["detection_score"].is_null() && events[10]["anomaly"].is_null());
+    assert!(events[10].get("anomaly_id").is_none());
+    assert_eq!(events[200]["anomaly"], false);
+    assert!(events[200]["detection_score"].as_f64().is_some_and(|s| s < 0.6));
+    assert_eq!(events[241]["anomaly"], true);
+    assert!(events[241]["anomaly_id"].is_string());
+    let detail = &events[241]["detection"][0];
+    assert_eq!((&detail["metric"], &detail["detected"]), (&json!("largest-contentful-paint"), &json!(true)));
+    assert!(detail["methods"].as_array().is_some_and(|m| m.len() == 3));
+    for (name, count) in [("rows", 360), ("observations", 360), ("anomalies", 1), ("closed", 1), ("segments", 1)] {
+        assert_eq!(counter(&stage, name), count, "{name}");
+    }
+}
+
+#[test]
+fn a_row_that_was_judged_before_is_judged_anew() {
+    let (mut stage, fields) = make(&ensemble(), &json!({}));
+    let line = row(0, json!({ "p75_lcp": 1, "anomaly": true, "detection_score": 0.9, "x": 1 }));
+    let rows = run(&mut stage, &fields, &[&line]);
+    let expected =
+        json!({ "timestamp": 1_767_600_000, "p75_lcp": 1, "x": 1, "anomaly": null, "detection_score": null });
+    assert_eq!(rows[0], expected);
+}
+
+#[test]
+fn what_it_does_not_look_at_passes() {
+    let (mut stage, fields) = make(&ensemble(), &json!({ "window": "five" }));
+    let lines = [
+        r#"{"p75_lcp":1}"#,
+        r#"{"window":"one","p75_lcp":1}"#,
+        r#"{"window":"five","other":1}"#,
+        r#"{"window":"five","p75_lcp":1,"revision":2}"#,
+        r#"{"kind":"alert","timestamp":"2026-01-01T00:00:00Z","window":"five","p75_lcp":1}"#,
+    ];
+    let rows = run(&mut stage, &fields, &lines);
+    assert!(rows.iter().all(|row| row.get("anomaly").is_none()), "{rows:?}");
+    assert_eq!((counter(&stage, "rows"), counter(&stage, "revisions"), counter(&stage, "passed")), (0, 1, 4));
+}
+
+#[test]
+fn missing_values_are_not_scored() {
+    let (mut stage, fields) = make(&ensemble(), &json!({}));
+    let lines: Vec<String> = (0..60)
+        .map(|n| row(n, json!({ "p75_lcp": if n % 3 == 0 { Value::Null } else { json!(1000 + n * 7 % 13) } })))
+        .collect();
+    let rows = run(&mut stage, &fields, &refs(&lines));
+    assert!(rows.iter().step_by(3).all(|row| row["detection_score"].is_null()));
+    assert!(rows[58]["detection_score"].is_number());
+    assert_eq!((counter(&stage, "missing"), counter(&stage, "observations")), (20, 40));
+}
+
+#[test]
+fn a_short_spike_is_none_and_a_small_change_is_none() {
+    // One window alone is below min_count; 10 % is below 1 − 0.85.
+    for (factor, at) in [(3.0, 240..241), (1.1, 240..300)] {
+        let (mut stage, fields) = make(&ensemble(), &json!({}));
+        let lines = lcp(320, 2, |n| if at.contains(&n) { factor } else { 1.0 });
+        let rows = run(&mut stage, &fields, &refs(&lines));
+        assert!(of_kind(&rows, "anomaly").is_empty(), "{factor}");
+    }
+}
+
+#[test]
+fn detections_close_together_are_one() {
+    let on = |n: usize| (240..250).contains(&n) || (262..272).contains(&n);
+    let (mut stage, fields) = make(&ensemble(), &json!({}));
+    let lines = lcp(320, 3, |n| if on(n) { 1.6 } else { 1.0 });
+    let rows = run(&mut stage, &fields, &refs(&lines));
+    assert_eq!(of_kind(&rows, "anomaly").len(), 2, "one opens and closes");
+}
+
+#[test]
+fn only_the_side_that_matters() {
+    for (direction, found) in [("up", 0), ("down", 2), ("both", 2)] {
+        let mut document = ensemble();
+        document["validation"] = json!({ "direction": direction });
+        let (mut stage, fields) = make(&document, &json!({}));
+        let lines = lcp(320, 4, |n| if (240..260).contains(&n) { 0.5 } else { 1.0 });
+        let rows = run(&mut stage, &fields, &refs(&lines));
+        assert_eq!(of_kind(&rows, "anomaly").len(), found, "{direction}");
+    }
+}
+
+#[test]
+fn few_events_and_a_shift_of_the_mix_are_no_evidence() {
+    let mut document = ensemble();
+    document["validation"] = json!({ "min_events": 20 });
+    for (count, mobile, found, why) in [(50, 0.3, 2, ""), (5, 0.3, 0, "few_events"), (50, 0.8, 0, "mix_shift")] {
+        let (mut stage, fields) = make(&document, &json!({ "mix": ["mobile"] }));
+        let mut random = SplitMix64::new(5);
+        let lines: Vec<String> = (0..320)
+            .map(|n| {
+                let on = (240..262).contains(&n);
+                let share = if on { mobile } else { 0.29 + 0.02 * random.unit() };
+                let value = usual(&mut random) * if on { 1.5 } else { 1.0 };
+                let events = if on { count } else { 50 };
+                row(n, json!({ "page": "/", "p75_lcp": value, "count": events, "mobile": share }))
+            })
+            .collect();
+        let rows = run(&mut stage, &fields, &refs(&lines));
+        assert_eq!(of_kind(&rows, "anomaly").len(), found, "{why}");
+        assert!(why.is_empty() || counter(&stage, why) > 0, "{why}");
+    }
+}
+
+/// LCP and CLS as usual by themselves, but never seen together like this; FID is INP's business.
+#[test]
+fn metrics_are_joined_by_segment_and_window_end() {
+    let document = json!({
+        "preset": "ensemble",
+        "metrics": ["largest-contentful-paint", "first-input-delay", "cumulative-layout-shift", "interaction-to-next-paint"],
+        "algorithm": { "methods": [{ "name": "isolation-forest", "parameters": { "features": ["lcp", "fid", "cls"] } }] },
+    });
+    let mut random = SplitMix64::new(6);
+    let mut lines = Vec::new();
+    for n in 0..400 {
+        for page in ["/", "/a"] {
+            let at = |fields: Value| row(n, fields);
+            lines.push(at(json!({ "page": page, "p75_lcp": usual(&mut random) })));
+            lines.push(at(json!({ "page": page, "p75_inp": usual(&mut random) / 10.0 })));
+            let cls = usual(&mut random) / 1e4 * if page == "/a" && n == 390 { 4.0 } else { 1.0 };
+            lines.push(at(json!({ "page": page, "p75_cls": cls })));
+        }
+    }
+    let (rows, _) = check_cuts(|| make(&document, &json!({ "detail": true })), &refs(&lines));
+    let detail = |n: usize| &rows[n]["detection"][0];
+    // The first of a window end stands alone; the last has all, INP for FID.
+    let at = 390 * 6;
+    assert_eq!(detail(at)["absent"], json!(["first-input-delay", "cumulative-layout-shift"].map(short)));
+    assert_eq!(detail(at + 2)["absent"], json!([]));
+    assert!(detail(at + 5)["score"].as_f64() > detail(at + 2)["score"].as_f64(), "{:#}", detail(at + 5));
+    assert!(detail(at + 5)["score"].as_f64().is_some_and(|s| s > 0.8), "{:#}", detail(at + 5));
+}
+
+fn short(metric: &str) -> &str {
+    crate::detect::detector::short_name(metric)
+}
+
+#[test]
+fn the_preset_best_is_novelty_alone() {
+    let document = json!({ "metrics": ["cpu"], "baselines": { "segmentation": ["host"] } });
+    let mut random = SplitMix64::new(7);
+    let lines: Vec<String> = (0..500)
+        .map(|n| row(n, json!({ "host": "a", "cpu": usual(&mut random) * if n >= 450 { 2.0 } else { 1.0 } })))
+        .collect();
+    let (rows, _) = check_cuts(|| make(&document, &json!({ "detail": true })), &refs(&lines));
+    let events: Vec<&Value> = rows.iter().filter(|r| r["kind"].is_null()).collect();
+    assert!(events[90]["detection_score"].is_null() && events[300]["detection_score"].is_number());
+    assert_eq!(events[450]["detection"][0]["methods"][0]["name"], "novelty");
+    assert!(events[450]["detection_score"].as_f64().is_some_and(|s| s > 0.2), "{}", events[450]);
+    assert_eq!(of_kind(&rows, "anomaly").len(), 1, "it is open at the end");
+}
+
+#[test]
+fn time_that_goes_back_drops_nothing() {
+    let (mut stage, fields) = make(&ensemble(), &json!({}));
+    let mut random = SplitMix64::new(8);
+    let lines: Vec<String> =
+        (0..400).map(|n| row((n * 37) % 101, json!({ "p75_lcp": usual(&mut random) + n as f64 % 3.0 }))).collect();
+    let rows = run(&mut stage, &fields, &refs(&lines));
+    assert_eq!(rows.iter().filter(|row| row["kind"].is_null()).count(), 400);
+    assert!(rows[399]["detection_score"].is_number());
+}

@@ -1,0 +1,371 @@
+//! What `detect` finds in generated streams, and what it leaves alone: `cargo xtask scenarios`.
+//!
+//! Every fault stream has a twin of the same seed without the fault. A window has moved when its value
+//! differs from its twin's by at least what the detector's sensitivity asks for (15 %); delay is counted
+//! in slides from the first such window to the anomaly record. Streams are pages of at least 500 events an
+//! hour, judged by windows of an hour that slide by five minutes, after two days as usual.
+//!
+//! Prints one line per scenario with its target; exit status 1 when one is missed.
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use perfstream::chain::{Chain, ChainOptions, ChainSpec, Placement, StageSpec};
+use perfstream::check::check_files;
+use perfstream::detectors;
+use perfstream::generate::{GenerateOptions, Metric, generate};
+use perfstream::host::Lines;
+use perfstream_core::decode::{DecodeConfig, TimeConfig};
+use perfstream_core::{Kind, Row, Span, json};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Options.
+#[derive(Parser)]
+struct Args {
+    /// Seeds of each scenario
+    #[arg(long, default_value_t = 20)]
+    seeds: u64,
+    /// Id of a detector in `pipelines/web-vitals.yaml`, or `best`, `ensemble`
+    #[arg(long, default_value = "page-speed")]
+    detector: String,
+    /// Days without a fault, of 50 segments and 5 metrics
+    #[arg(long, default_value_t = 30)]
+    days: i64,
+    /// Only scenarios whose name begins so
+    #[arg(long)]
+    only: Option<String>,
+}
+
+const SLIDE_US: i64 = 300_000_000;
+/// Monday 5 January 2026, 00:00 UTC
+const START_US: i64 = 1_767_571_200_000_000;
+
+/// A fault, what shows it, and what is asked for.
+struct Scenario {
+    name: &'static str,
+    fault: &'static str,
+    /// Field that moves
+    field: &'static str,
+    /// Page that it is about
+    page: &'static str,
+    wanted: Wanted,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Wanted {
+    /// Recall of 90 %, delay of at most two slides
+    Prompt,
+    /// Found this many minutes after its start at the latest
+    Within(i64),
+    /// Nothing is found
+    Nothing,
+}
+
+const SCENARIOS: [Scenario; 8] = [
+    Scenario { name: "step", fault: "step@58h+3h:1.3", field: "p75_lcp", page: "/checkout", wanted: Wanted::Prompt },
+    Scenario { name: "spike", fault: "spike@58h+4h:1.6", field: "p75_lcp", page: "/checkout", wanted: Wanted::Prompt },
+    Scenario { name: "tail-only", fault: "tail-only@58h+3h:1.3", field: "p95_lcp", page: "/", wanted: Wanted::Prompt },
+    Scenario {
+        name: "one-segment",
+        fault: "one-segment@58h+3h:1.3:page=/checkout",
+        field: "p75_lcp",
+        page: "/checkout",
+        wanted: Wanted::Prompt,
+    },
+    // From 1 to 2 in four hours: +50 % after two.
+    Scenario { name: "ramp", fault: "ramp@58h+4h:2", field: "p75_lcp", page: "/checkout", wanted: Wanted::Within(120) },
+    Scenario {
+        name: "mix of pages",
+        fault: "traffic-mix@58h+3h:6",
+        field: "p75_lcp",
+        page: "/checkout",
+        wanted: Wanted::Nothing,
+    },
+    Scenario {
+        name: "mix of devices",
+        fault: "traffic-mix@58h+3h:4:device=mobile",
+        field: "p75_lcp",
+        page: "/",
+        wanted: Wanted::Nothing,
+    },
+    Scenario {
+        name: "mix of connections",
+        fault: "traffic-mix@58h+3h:6:connection=3g",
+        field: "p75_lcp",
+        page: "/",
+        wanted: Wanted::Nothing,
+    },
+];
+
+fn main() -> Result<ExitCode> {
+    let args = Args::parse();
+    let detector = detector(&args.detector)?;
+    let mut held = true;
+    let wanted = |name: &str| args.only.as_deref().is_none_or(|only| name.starts_with(only));
+    for scenario in SCENARIOS.iter().filter(|s| wanted(s.name)) {
+        held &= run(scenario, &args, &detector)?;
+    }
+    if wanted("cost") {
+        cost()?;
+    }
+    if wanted("quiet") && args.days > 0 {
+        held &= quiet(&args, &detector)?;
+    }
+    Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The detector's document, by page and for two quantiles of the metric.
+fn detector(id: &str) -> Result<Value> {
+    let path = perfstream_tests::root().join("pipelines/web-vitals.yaml");
+    let report = check_files::<PathBuf>(&[path]);
+    let mut documents = report.documents.iter().filter_map(|d| detectors::of_document(&d.node));
+    let mut document = match id {
+        "best" | "ensemble" => json!({ "preset": id }),
+        _ => documents.find(|(name, _)| name == id).with_context(|| format!("Detector not found: {id}"))?.1,
+    };
+    document["metrics"] = json!(["lcp", "lcp-p95"]);
+    document["baselines"]["segmentation"] = json!(["page"]);
+    if let Some(methods) = document.pointer_mut("/algorithm/methods").and_then(Value::as_array_mut) {
+        for method in methods.iter_mut().filter(|m| m["name"] == "isolation-forest") {
+            method["parameters"]["features"] = json!([]);
+        }
+    }
+    Ok(json!({ "id": id, "document": document }))
+}
+
+fn spec(detector: &Value) -> ChainSpec {
+    let share = |condition: &str| json!({ "type": "ratio", "where": condition });
+    let windows = json!([{
+        "name": "hour", "type": "sliding", "size": "1h", "slide": "5m",
+        "functions": {
+            "p75_lcp": { "type": "percentile", "parameter": 75, "field": "value" },
+            "p95_lcp": { "type": "percentile", "parameter": 95, "field": "value" },
+            "count": { "type": "count" },
+            "mobile": share("device = 'mobile'"), "slow": share("connection = '3g'"),
+        },
+    }]);
+    let step = json!({
+        "detector": detector, "fields": { "lcp-p95": "p95_lcp" }, "mix": ["mobile", "slow"],
+    });
+    let stage =
+        |stage: &str, config: Value| StageSpec { name: stage.into(), stage: stage.into(), config: config.to_string() };
+    let time = TimeConfig { field: Some("timestamp".into()), ..TimeConfig::default() };
+    ChainSpec {
+        pipeline: "scenario".into(),
+        decode: DecodeConfig { time, ..DecodeConfig::default() },
+        stages: vec![stage("aggregate", json!({ "group_by": ["page"], "windows": windows })), stage("detect", step)],
+    }
+}
+
+/// What came out of a stream.
+#[derive(Default)]
+struct Seen {
+    /// Values by page, field and window end
+    windows: BTreeMap<(String, &'static str, i64), f64>,
+    /// Anomalies that opened: page, metric, time
+    opened: Vec<(String, String, i64)>,
+    rows: u64,
+}
+
+impl Seen {
+    fn take(&mut self, row: &Row<'_>, keep: bool) {
+        self.rows += (row.meta.kind == Kind::Window) as u64;
+        if !keep && row.meta.kind != Kind::Anomaly {
+            return;
+        }
+        let mut text = Vec::new();
+        json::write_row(row, &mut text);
+        let value: Value = serde_json::from_slice(&text).unwrap_or_default();
+        let page = |value: &Value| value.as_str().unwrap_or_default().to_string();
+        match row.meta.kind {
+            Kind::Window => {
+                for field in ["p75_lcp", "p95_lcp"] {
+                    let key = (page(&value["page"]), field, row.meta.event_time);
+                    self.windows.insert(key, value[field].as_f64().unwrap_or_default());
+                }
+            }
+            Kind::Anomaly if value["state"] == "open" => {
+                self.opened.push((page(&value["segment"]["page"]), page(&value["metric"]), row.meta.event_time));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Feeds the generator's lines to a chain as they are made.
+struct Feed {
+    chain: Chain,
+    batch: Lines,
+    partial: Vec<u8>,
+    seen: Seen,
+    keep: bool,
+}
+
+impl Feed {
+    fn flush(&mut self) -> Result<()> {
+        let (seen, keep) = (&mut self.seen, self.keep);
+        self.chain.process_lines(&mut self.batch, &mut |row| seen.take(row, keep))?;
+        self.batch.advance();
+        Ok(())
+    }
+}
+
+impl Write for Feed {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.partial.extend_from_slice(bytes);
+        let mut start = 0;
+        while let Some(at) = self.partial[start..].iter().position(|b| *b == b'\n') {
+            self.batch.push(&self.partial[start..start + at]);
+            start += at + 1;
+        }
+        self.partial.drain(..start);
+        if self.batch.len() >= 1000 {
+            self.flush().map_err(std::io::Error::other)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn stream(options: &GenerateOptions, detector: &Value, keep: bool) -> Result<Seen> {
+    let native = ChainOptions { placement: Placement::Native, ..ChainOptions::default() };
+    let chain = Chain::new(&spec(detector), &native)?;
+    let mut feed = Feed { chain, batch: Lines::default(), partial: Vec::new(), seen: Seen::default(), keep };
+    match generate(options, &mut feed)? {
+        Ok(_) => {}
+        Err(issues) => anyhow::bail!("{issues:?}"),
+    }
+    feed.flush()?;
+    Ok(feed.seen)
+}
+
+fn run(scenario: &Scenario, args: &Args, detector: &Value) -> Result<bool> {
+    let (mut found, mut prompt, mut moved_in, mut false_alarms) = (0, 0, 0, 0);
+    let mut delays = Vec::new();
+    for seed in 1..=args.seeds {
+        let options = GenerateOptions {
+            metric: Metric::Lcp,
+            seed,
+            start: START_US,
+            duration: Span::minutes(66 * 60),
+            // The second page has a third of it, and 500 an hour in the middle of the day.
+            rate_per_hour: 1500.0,
+            pages: 2,
+            ..GenerateOptions::default()
+        };
+        let twin = stream(&options, detector, true)?;
+        let fault = scenario.fault.parse().map_err(|e: String| anyhow::anyhow!(e))?;
+        let seen = stream(&GenerateOptions { faults: vec![fault], ..options }, detector, true)?;
+        let start = START_US + 58 * 3_600_000_000;
+        let until = start + 6 * 3_600_000_000;
+        let moved = seen.windows.iter().find(|((page, field, end), value)| {
+            let usual = twin.windows.get(&(page.clone(), field, *end)).copied().unwrap_or(f64::INFINITY);
+            page == scenario.page && *field == scenario.field && *end > start && **value >= 1.15 * usual
+        });
+        let moved = moved.map(|((_, _, end), _)| *end);
+        // What is open in both streams is not the fault's.
+        let of_fault = |(page, _, time): &&(String, String, i64)| {
+            (start + 1..until).contains(time) && (page == scenario.page || scenario.wanted == Wanted::Nothing)
+        };
+        let first = seen.opened.iter().filter(of_fault).map(|(.., time)| *time).min();
+        false_alarms += twin.opened.len();
+        if let Some(time) = first {
+            found += 1;
+            let from = if let Wanted::Within(_) = scenario.wanted { Some(start) } else { moved };
+            if let Some(from) = from {
+                delays.push((time - from) / SLIDE_US);
+                prompt += ((time - from) / SLIDE_US <= 2) as u64;
+            }
+            if let Wanted::Within(minutes) = scenario.wanted {
+                prompt += (time - start <= minutes * 60_000_000) as u64;
+            }
+        }
+        moved_in += moved.is_some() as u64;
+    }
+    delays.sort_unstable();
+    let median = delays.get(delays.len() / 2).copied().unwrap_or_default();
+    let worst = delays.last().copied().unwrap_or_default();
+    let n = args.seeds;
+    let (held, target) = match scenario.wanted {
+        Wanted::Prompt => (found * 10 >= n * 9 && prompt * 10 >= n * 9, "found in 90 %, at most 2 slides after"),
+        Wanted::Within(_) => (prompt * 10 >= n * 9, "found before +50 %"),
+        Wanted::Nothing => (found == 0, "nothing found"),
+    };
+    println!(
+        "{:20} moved in {moved_in}/{n}, found in {found}/{n}, in time {prompt}/{n}, delay {median} slides (worst {worst}); \
+         false alarms without it {false_alarms}; target: {target}: {}",
+        scenario.name,
+        if held { "held" } else { "MISSED" }
+    );
+    Ok(held)
+}
+
+/// Days without a fault: 50 pages, 5 metrics.
+fn quiet(args: &Args, detector: &Value) -> Result<bool> {
+    let (mut opened, mut rows) = (0, 0);
+    for metric in [Metric::Lcp, Metric::Fcp, Metric::Ttfb, Metric::Inp, Metric::Fid] {
+        let options = GenerateOptions {
+            metric,
+            seed: 1,
+            start: START_US,
+            duration: Span::minutes(args.days * 24 * 60),
+            // 500 an hour and page on average.
+            rate_per_hour: 25_000.0,
+            pages: 50,
+            ..GenerateOptions::default()
+        };
+        let seen = stream(&options, detector, false)?;
+        println!("  {}: {} anomalies in {} windows", metric.name(), seen.opened.len(), seen.rows);
+        opened += seen.opened.len();
+        rows += seen.rows;
+    }
+    let weekly = opened as f64 / (args.days as f64 / 7.0);
+    let held = weekly <= 3.0;
+    let word = if held { "held" } else { "MISSED" };
+    println!("{:20} {opened} in {rows} windows, {weekly:.1} a week; target: at most 3 a week: {word}", "quiet");
+    Ok(held)
+}
+
+/// Time per observation and memory per series of both presets: printed, no target but memory.
+fn cost() -> Result<()> {
+    const ROWS: usize = 100_000;
+    for preset in ["best", "ensemble"] {
+        let document = json!({ "preset": preset, "metrics": ["lcp"], "baselines": { "segmentation": ["page"] } });
+        let config = json!({ "detector": { "id": preset, "document": document } });
+        let stage = StageSpec { name: "detect".into(), stage: "detect".into(), config: config.to_string() };
+        let time = TimeConfig { field: Some("timestamp".into()), ..TimeConfig::default() };
+        let decode = DecodeConfig { time, ..DecodeConfig::default() };
+        let mut chain = Chain::new(
+            &ChainSpec { pipeline: "cost".into(), decode, stages: vec![stage] },
+            &ChainOptions { placement: Placement::Native, ..ChainOptions::default() },
+        )?;
+        let started = std::time::Instant::now();
+        let mut batch = Lines::default();
+        let mut random = perfstream_tests::random::Random::new(1);
+        for n in 0..ROWS {
+            // 50 pages, a window in half a minute.
+            let value = 1000 + random.below(300);
+            let time = 1_767_571_200 + 30 * (n / 50);
+            batch.push(format!("{{\"timestamp\":{time},\"page\":\"/{}\",\"p75_lcp\":{value}}}", n % 50).as_bytes());
+            if batch.len() == 1000 {
+                chain.process_lines(&mut batch, &mut |_| {})?;
+                batch.advance();
+            }
+        }
+        let us = started.elapsed().as_secs_f64() * 1e6 / ROWS as f64;
+        let counters = chain.counters()?;
+        let bytes = counters[0].1.get("state_bytes").copied().unwrap_or_default();
+        let saved = chain.snapshot()?[0].len();
+        println!(
+            "cost of {preset}: {us:.1} µs per observation (reading its JSON included), {bytes} bytes of state for 50 series \
+             and their models, {saved} in a snapshot"
+        );
+    }
+    Ok(())
+}
