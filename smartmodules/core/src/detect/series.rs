@@ -31,6 +31,8 @@ pub(super) struct Series {
     best: Option<Best>,
     pub episode: Option<Episode>,
     pub drift: Drift,
+    /// Until when the newest detection lets a later observation begin an anomaly
+    pub armed_until: i64,
     /// Event time of the newest observation
     pub last: i64,
 }
@@ -65,7 +67,7 @@ impl Series {
             Method::Novelty(config) => Some(Best::new(config)),
             _ => None,
         });
-        Series { best, last: i64::MIN, ..Series::default() }
+        Series { best, armed_until: i64::MIN, last: i64::MIN, ..Series::default() }
     }
 
     /// What a method other than the forest says of a value. `novelty` learns it at once.
