@@ -5,15 +5,14 @@
 use crate::check::stages;
 use crate::check::structure::first_sentence;
 use crate::params::{Param, Shape, params, shape, type_words};
-use crate::registry::{GROUP, STAGES, StageEntry, VERSION};
+use crate::registry::{GROUP, STAGES, StageEntry, VERSION, schema_of};
+use perfstream_core::detect::Detector;
 use serde_json::Value;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-const BEGIN: &str = "<!-- params:begin -->";
-const END: &str = "<!-- params:end -->";
 
-/// All generated files below the repository's root, as they should be. A README without the two
+/// All generated files below the repository's root, as they should be. A README without the
 /// marks, or that is not there, is left alone.
 ///
 /// The schemas are what `perfstream schema` prints.
@@ -27,17 +26,22 @@ pub fn generated(root: &Path) -> Vec<(PathBuf, String)> {
         files.push((folder.join("SmartModule.toml"), smart_module_toml(stage)));
         let readme = folder.join("README.md");
         let text = std::fs::read_to_string(&readme).unwrap_or_default();
-        if let Some(text) = between_marks(&text, &tables(stage)) {
+        if let Some(mut text) = between_marks(&text, "params", &tables(stage)) {
+            // The stage whose parameters stand in documents of their own.
+            if let Some(more) = between_marks(&text, "detector", &tables_of(&schema_of::<Detector>())) {
+                text = more;
+            }
             files.push((readme, text));
         }
     }
     files
 }
 
-fn between_marks(text: &str, tables: &str) -> Option<String> {
-    let (before, rest) = text.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}\n{tables}{END}{after}"))
+fn between_marks(text: &str, name: &str, tables: &str) -> Option<String> {
+    let (begin, end) = (format!("<!-- {name}:begin -->"), format!("<!-- {name}:end -->"));
+    let (before, rest) = text.split_once(&begin)?;
+    let (_, after) = rest.split_once(&end)?;
+    Some(format!("{before}{begin}\n{tables}{end}{after}"))
 }
 
 /// What Fluvio's tools read about a module.
@@ -87,9 +91,12 @@ fn toml(text: &str) -> String {
 /// The parameter tables of a stage, as Markdown: the block itself, then everything in it that has
 /// parameters of its own.
 pub fn tables(stage: &StageEntry) -> String {
+    stages::schema(stage.name).map_or_else(String::new, |structure| tables_of(structure.schema()))
+}
+
+/// The tables of a schema.
+fn tables_of(root: &Value) -> String {
     let mut text = String::new();
-    let Some(structure) = stages::schema(stage.name) else { return text };
-    let root = structure.schema();
     let mut waiting = vec![(String::new(), root)];
     let mut done: Vec<&Value> = Vec::new();
     while !waiting.is_empty() {

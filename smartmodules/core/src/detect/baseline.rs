@@ -86,7 +86,7 @@ impl Baseline {
 
     /// Memory in bytes that it owns.
     pub fn bytes(&self) -> usize {
-        self.slots.iter().map(|slot| size_of::<Slot>() + 4 * slot.values.len()).sum()
+        self.slots.iter().map(|slot| 48 + 4 * slot.values.len()).sum()
     }
 
     fn compute(&mut self, index: i64, plan: &BaselinePlan) {

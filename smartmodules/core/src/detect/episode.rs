@@ -1,6 +1,7 @@
 //! From detections to anomalies: one series' run of observations that are not as they should be.
 //!
-//! A detection that passes every gate (outside of the expected range, a change that matters, enough
+//! A detection, or an observation within `fold` after one (novelty marks beginnings, and a window moves
+//! slowly), that passes every gate (outside of the expected range, a change that matters, enough
 //! events, no mix shift) begins a candidate; observations that stay outside, on the same side, go on
 //! with it, detected again or not. After `min_count` of them over `min_duration` it is an anomaly; before
 //! that, one that is as usual ends it. An anomaly ends when nothing was outside for `fold`, so

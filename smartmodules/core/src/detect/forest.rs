@@ -142,7 +142,7 @@ impl Learner {
 
     /// Memory of its rows in bytes, without texts.
     pub fn bytes(&self) -> usize {
-        let cells = |count: usize| count * size_of::<OwnedValue>();
+        let cells = |count: usize| count * 24;
         let rows: usize = self.rows.iter().map(|row| 32 + cells(row.cells.len())).sum();
         rows + cells(self.trained.len())
     }

@@ -172,7 +172,11 @@ impl DetectStage {
         join(&mut segment.join, metric, about.time, value, forecast);
         let features = self.features(row, &segment.join, (metric, about.time), plan);
         let mut judged = self.judged(series, (metric, value), about, forecast, &features, plan);
-        let evidence = self.weigh(&mut judged, forecast, about, plan);
+        let mut evidence = self.weigh(&mut judged, forecast, about, plan);
+        if judged.detected {
+            series.armed_until = about.time.saturating_add(plan.validation.fold.us());
+        }
+        evidence.begins |= evidence.outside && about.time <= series.armed_until;
         if step(&mut series.episode, &evidence, plan) == Change::Opened
             && let Some(episode) = &mut series.episode
         {

@@ -54,7 +54,7 @@ impl Segment {
 
     fn bytes(&self) -> u64 {
         let series: usize = self.series.iter().flatten().map(|s| 16 + s.bytes()).sum();
-        let mix: usize = self.mix.iter().map(|level| size_of::<Level>() + level.bytes()).sum();
+        let mix: usize = self.mix.iter().map(|level| 96 + level.bytes()).sum();
         let texts = 2 * self.key.len() + self.labels.len() + self.record_key.as_ref().map_or(0, |k| k.len());
         (256 + series + mix + texts + 24 * self.series.len()) as u64
     }

@@ -11,6 +11,9 @@ use super::window::Newest;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
+/// A series without what it owns; a constant, for sizes differ between native and WASM.
+const FIXED_BYTES: usize = 640;
+
 /// What `novelty` owns at most. A bound and not what it has: that is not the same after a restore.
 const BEST_BYTES: usize = 8 << 10;
 
@@ -31,6 +34,8 @@ pub(super) struct Series {
     best: Option<Best>,
     pub episode: Option<Episode>,
     pub drift: Drift,
+    /// Until when the newest detection lets a later observation begin an anomaly
+    pub armed_until: i64,
     /// Event time of the newest observation
     pub last: i64,
 }
@@ -65,7 +70,7 @@ impl Series {
             Method::Novelty(config) => Some(Best::new(config)),
             _ => None,
         });
-        Series { best, last: i64::MIN, ..Series::default() }
+        Series { best, armed_until: i64::MIN, last: i64::MIN, ..Series::default() }
     }
 
     /// What a method other than the forest says of a value. `novelty` learns it at once.
@@ -120,7 +125,7 @@ impl Series {
 
     /// Memory in bytes: the struct and what it owns.
     pub fn bytes(&self) -> usize {
-        size_of::<Series>()
+        FIXED_BYTES
             + self.newest.bytes()
             + self.baseline.bytes()
             + self.level.bytes()
