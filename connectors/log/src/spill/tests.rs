@@ -1,3 +1,5 @@
+//! A partition that is evicted from, and the steps of the thread that reads ahead, one by one.
+
 use super::*;
 use anyhow::bail;
 
