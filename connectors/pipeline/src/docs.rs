@@ -11,7 +11,6 @@ use serde_json::Value;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-
 /// All generated files below the repository's root, as they should be. A README without the
 /// marks, or that is not there, is left alone.
 ///
