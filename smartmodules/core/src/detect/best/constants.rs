@@ -1,6 +1,6 @@
 //! The numbers of `best` that are not parameters.
 //!
-//! None was fitted finely: `cargo xtask accuracy` varies each by 0.7 and 1.3 and prints what that
+//! None was fitted finely: `cargo xtask accuracy --sweep` varies each by 0.7 and 1.3 and prints what that
 //! does to the NAB score. They are a struct, so that it can.
 
 use super::stream::{Each, RESOLUTIONS};
