@@ -132,12 +132,11 @@ fn seconds_and_zone(b: &[u8]) -> Option<(i64, i64)> {
     }
 }
 
-/// RFC 3339 in UTC, with as many of milliseconds and microseconds as are not zero.
+/// RFC 3339 in UTC, with as many of milliseconds and microseconds as are not zero. A time outside of what
+/// that can say is written as the first or the last that it can, so that what is written can be read.
 pub fn format(us: i64) -> String {
-    match jiff::Timestamp::from_microsecond(us) {
-        Ok(stamp) => stamp.to_string(),
-        Err(_) => us.to_string(),
-    }
+    let (first, last) = (jiff::Timestamp::MIN.as_microsecond(), jiff::Timestamp::MAX.as_microsecond());
+    jiff::Timestamp::from_microsecond(us.clamp(first, last)).unwrap_or_default().to_string()
 }
 
 #[cfg(test)]

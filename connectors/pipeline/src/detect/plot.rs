@@ -37,7 +37,7 @@ pub fn svg(path: &Path, title: &str, points: &[Point]) -> Result<()> {
     let values = || points.iter().filter_map(|p| p.value);
     let (low, high) = values().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
     let (low, high) =
-        if low.is_finite() && low < high { (low, high) } else { (low.min(0.0).max(-1.0), low.max(0.0).min(1.0) + 1.0) };
+        if low.is_finite() && low < high { (low, high) } else { (low.clamp(-1.0, 0.0), low.clamp(0.0, 1.0) + 1.0) };
     let margin = (high - low) / 4.0;
     let (low, high) = (low - margin, high + margin);
     let failed = |e: &dyn std::fmt::Display| anyhow!("{}: {e}", path.display());
