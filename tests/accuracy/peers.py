@@ -2,8 +2,8 @@
 
 All are causal: a row is scored before it is learned, by a model of rows before it. A missing value
 repeats the last one. Parameters are the libraries' own but for windows, which are made short enough
-for the shortest series; where a choice of input mattered (the value alone, or with the value
-before) the better one was taken.
+for the shortest series. They see the value and the ones just before it; other inputs and settings
+were not tried.
 
   hst     river.anomaly.HalfSpaceTrees (Tan, Ting and Liu 2011), fed by river's running MinMaxScaler
   iforest sklearn.ensemble.IsolationForest (Liu, Ting and Zhou 2008), retrained every 64 rows on the
