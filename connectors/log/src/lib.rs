@@ -16,7 +16,7 @@ mod topics;
 
 pub use partition::partition_of_key;
 pub use spu::{SpuChain, SpuModule, SpuOutput, SpuRead};
-pub use topics::{Read, Topics};
+pub use topics::{Read, Topics, read_range};
 
 /// A record of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]

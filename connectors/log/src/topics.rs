@@ -1,7 +1,7 @@
 //! What a worker needs of a log with topics.
 
 use crate::{LogRecord, NewRecord, SpuChain, SpuRead};
-use anyhow::Result;
+use anyhow::{Result, bail};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,4 +47,25 @@ pub enum Read {
     Records(Vec<LogRecord>),
     /// The log no longer has the records `from..to`: retention was shorter than the absence
     Gap(Range<i64>),
+}
+
+/// Read at once by [`read_range`].
+const READ_BYTES: usize = 4 << 20;
+/// A record below the end of a partition must come within this time.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// All records of a range that the log has; an error where one is gone or does not come.
+pub fn read_range(log: &mut impl Topics, topic: &str, partition: u32, range: Range<i64>) -> Result<Vec<LogRecord>> {
+    let (mut at, mut found) = (range.start, Vec::new());
+    while at < range.end {
+        match log.read(topic, partition, at, READ_BYTES, PATIENCE)? {
+            Read::Gap(gone) => bail!("records {} to {} of {topic}/{partition} are gone", gone.start, gone.end),
+            Read::Records(records) if records.is_empty() => bail!("record {at} of {topic}/{partition} did not come"),
+            Read::Records(records) => {
+                at = records.last().map_or(range.end, |r| r.offset + 1);
+                found.extend(records.into_iter().filter(|r| r.offset < range.end));
+            }
+        }
+    }
+    Ok(found)
 }

@@ -1,11 +1,10 @@
 //! The commands on a real cluster: over TLS, what `status` shows, and modules of two builds.
 
 use perfstream_log::testing::TestCluster;
-use perfstream_log::{LogRecord, NewRecord, Read, Topics};
+use perfstream_log::{LogRecord, NewRecord, Topics, read_range};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 const EVENTS: i64 = 500;
 
@@ -67,17 +66,8 @@ impl Case {
 
     fn all(&self, topic: &str) -> Vec<LogRecord> {
         let mut log = self.cluster.topics();
-        let (mut next, end) = (0, log.extent(topic, 0).expect("an answer").end);
-        let mut found = Vec::new();
-        while next < end {
-            let Read::Records(records) = log.read(topic, 0, next, 8 << 20, Duration::from_secs(10)).expect("records")
-            else {
-                panic!("records are gone")
-            };
-            next = records.last().expect("a record").offset + 1;
-            found.extend(records);
-        }
-        found
+        let end = log.extent(topic, 0).expect("an answer").end;
+        read_range(&mut log, topic, 0, 0..end).expect("records")
     }
 
     fn snapshots(&self) -> usize {

@@ -15,7 +15,7 @@ use perfstream::plan::PlanSpec;
 use perfstream::{check, topics, transforms};
 use perfstream_log::cluster::{Cluster, ClusterTopics, ReaderOptions, Target, WriterOptions};
 use perfstream_log::testing::{TestCluster, TopicOptions};
-use perfstream_log::{LogRecord, NewRecord, Read, SpuChain, SpuRead, Topics};
+use perfstream_log::{LogRecord, NewRecord, Read, SpuChain, SpuRead, Topics, read_range};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -194,17 +194,8 @@ impl Case {
 
     fn all(&self, topic: &str) -> Vec<LogRecord> {
         let mut log = self.cluster.topics();
-        let (mut next, end) = (0, log.extent(topic, 0).expect("an answer").end);
-        let mut found = Vec::new();
-        while next < end {
-            let Read::Records(records) = log.read(topic, 0, next, 8 << 20, Duration::from_secs(10)).expect("records")
-            else {
-                panic!("outputs are gone")
-            };
-            next = records.last().expect("a record").offset + 1;
-            found.extend(records);
-        }
-        found
+        let end = log.extent(topic, 0).expect("an answer").end;
+        read_range(&mut log, topic, 0, 0..end).expect("records")
     }
 }
 

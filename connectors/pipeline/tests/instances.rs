@@ -3,7 +3,7 @@
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use perfstream_log::testing::TestCluster;
-use perfstream_log::{NewRecord, Read, Topics};
+use perfstream_log::{NewRecord, Topics, read_range};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -38,17 +38,8 @@ fn deploy(cluster: &TestCluster, file: &Path) {
 
 fn all(log: &mut impl Topics, topic: &str, partition: u32) -> Vec<Value> {
     let extent = log.extent(topic, partition).expect("an answer");
-    let (mut next, mut found) = (extent.start, Vec::new());
-    while next < extent.end {
-        let Read::Records(records) =
-            log.read(topic, partition, next, 4 << 20, Duration::from_secs(10)).expect("records")
-        else {
-            panic!("records are gone")
-        };
-        next = records.last().expect("a record").offset + 1;
-        found.extend(records.iter().map(|r| serde_json::from_slice::<Value>(&r.value).expect("JSON")));
-    }
-    found
+    let records = read_range(log, topic, partition, extent).expect("records");
+    records.iter().map(|r| serde_json::from_slice(&r.value).expect("JSON")).collect()
 }
 
 /// The last worker that claimed each partition.

@@ -12,14 +12,10 @@ use crate::plan::{Plan, PlanSpec};
 use crate::run::Worker;
 use anyhow::{Context, Result, bail, ensure};
 use perfstream_core::{Kind, Tick};
-use perfstream_log::{Read, Topics};
+use perfstream_log::{Topics, read_range};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
-
-const READ_BYTES: usize = 4 << 20;
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Topic and value of a record.
 pub type Output = (String, Vec<u8>);
@@ -36,7 +32,7 @@ pub fn expected(
     let mut fold = Fold::default();
     let extent = log.extent(control_topic, partition)?;
     let (mut advances, mut quarantined) = (Vec::new(), BTreeMap::new());
-    for record in all(log, control_topic, partition, extent)? {
+    for record in read_range(log, control_topic, partition, extent)? {
         let Ok(entry) = parse(&record) else { continue };
         match (fold.accept(&entry), entry) {
             (true, Entry::Advance(advance)) => advances.push((record, advance)),
@@ -56,7 +52,7 @@ pub fn expected(
         match advance.skipped {
             Some(reason) => audit.skipped(&(advance.from..advance.through), reason)?,
             None => {
-                let mut input = all(log, input_topic, partition, advance.from..advance.through)?;
+                let mut input = read_range(log, input_topic, partition, advance.from..advance.through)?;
                 let left_out = input.extract_if(.., |r| quarantined.contains_key(&r.offset)).collect::<Vec<_>>();
                 audit.left_out(&left_out, &quarantined);
                 audit.batch(&input, &advance.controls)?;
@@ -73,7 +69,7 @@ pub fn written(log: &mut impl Topics, topics: &[String]) -> Result<BTreeMap<Outp
         let count = log.partitions(topic)?.with_context(|| format!("no topic `{topic}`"))?;
         for partition in 0..count {
             let extent = log.extent(topic, partition)?;
-            for record in all(log, topic, partition, extent)? {
+            for record in read_range(log, topic, partition, extent)? {
                 *found.entry((topic.clone(), record.value)).or_default() += 1;
             }
         }
@@ -85,7 +81,7 @@ pub fn written(log: &mut impl Topics, topics: &[String]) -> Result<BTreeMap<Outp
 pub fn void_advances(log: &mut impl Topics, control_topic: &str, partition: u32) -> Result<usize> {
     let (mut fold, mut void) = (Fold::default(), BTreeMap::<String, usize>::new());
     let extent = log.extent(control_topic, partition)?;
-    for record in all(log, control_topic, partition, extent)? {
+    for record in read_range(log, control_topic, partition, extent)? {
         let Ok(entry) = parse(&record) else { continue };
         if let (false, Entry::Advance(advance)) = (fold.accept(&entry), entry) {
             *void.entry(advance.holder.instance).or_default() += 1;
@@ -166,19 +162,4 @@ impl Audit<'_> {
         }
         Ok(())
     }
-}
-
-fn all(log: &mut impl Topics, topic: &str, partition: u32, range: Range<i64>) -> Result<Vec<LogRecord>> {
-    let (mut at, mut found) = (range.start, Vec::new());
-    while at < range.end {
-        match log.read(topic, partition, at, READ_BYTES, PATIENCE)? {
-            Read::Gap(gone) => bail!("records {} to {} of {topic}/{partition} are gone", gone.start, gone.end),
-            Read::Records(records) if records.is_empty() => bail!("record {at} of {topic}/{partition} did not come"),
-            Read::Records(records) => {
-                at = records.last().map_or(range.end, |r| r.offset + 1);
-                found.extend(records.into_iter().filter(|r| r.offset < range.end));
-            }
-        }
-    }
-    Ok(found)
 }
