@@ -19,6 +19,7 @@ pub fn run() -> ExitCode {
             tally.pass();
             cargo_tests(&mut tally);
             shipped_pipelines(&mut tally, &perfstream);
+            fuzzed_front(&mut tally);
             kills(&mut tally);
             kubernetes::check(&mut tally);
         }
@@ -41,6 +42,14 @@ fn cargo_tests(tally: &mut Tally) {
         None => println!("tests on a cluster are skipped, counted as ignored: {}", kill::NO_SERVER),
     }
     tally.counted("cargo test", command.env("PERFSTREAM_MODULES", build::modules_dir()));
+}
+
+/// The fuzz targets are a workspace of their own, which takes source files of this one by name: it is
+/// held to them here, without the fuzzer.
+fn fuzzed_front(tally: &mut Tally) {
+    let mut command = cargo();
+    command.args(["check", "--locked", "--manifest-path", "tests/fuzz/Cargo.toml", "--package", "perfstream"]);
+    tally.step("the front of perfstream that is fuzzed", command.current_dir(root()));
 }
 
 /// 25 kills of the embedded run, and of workers on a cluster where there is a server.

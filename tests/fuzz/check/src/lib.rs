@@ -4,6 +4,7 @@
 #[path = "../../../../connectors/pipeline/src"]
 mod source_files {
     pub mod check;
+    pub mod detectors;
     pub mod diagnostic;
     pub mod model;
     pub mod registry;
