@@ -1,9 +1,9 @@
 //! What `detect` finds in generated streams, and what it leaves alone: `cargo xtask scenarios`.
 //!
 //! Every fault stream has a twin of the same seed without the fault. A window has moved when its value
-//! differs from its twin's by at least what the detector's sensitivity asks for (15 %); delay is counted
-//! in slides from the first such window to the anomaly record. Streams are pages of at least 500 events an
-//! hour, judged by windows of an hour that slide by five minutes, after two days as usual.
+//! is at least 15 % above its twin's; delay is counted in slides from the first such window to the anomaly
+//! record. Streams are pages of at least 500 events an hour, judged as the shipped pipelines judge them, by
+//! windows of an hour that slide by five minutes, after a week as usual.
 //!
 //! Prints one line per scenario with its target; exit status 1 when one is missed.
 
@@ -65,35 +65,41 @@ enum Wanted {
 }
 
 const SCENARIOS: [Scenario; 8] = [
-    Scenario { name: "step", fault: "step@58h+3h:1.3", field: "p75_lcp", page: "/checkout", wanted: Wanted::Prompt },
-    Scenario { name: "spike", fault: "spike@58h+4h:1.6", field: "p75_lcp", page: "/checkout", wanted: Wanted::Prompt },
-    Scenario { name: "tail-only", fault: "tail-only@58h+3h:1.3", field: "p95_lcp", page: "/", wanted: Wanted::Prompt },
+    Scenario { name: "step", fault: "step@178h+3h:1.3", field: "p75_lcp", page: "/checkout", wanted: Wanted::Prompt },
+    Scenario { name: "spike", fault: "spike@178h+1h:1.6", field: "p75_lcp", page: "/checkout", wanted: Wanted::Prompt },
+    Scenario { name: "tail-only", fault: "tail-only@178h+3h:1.3", field: "p90_lcp", page: "/", wanted: Wanted::Prompt },
     Scenario {
         name: "one-segment",
-        fault: "one-segment@58h+3h:1.3:page=/checkout",
+        fault: "one-segment@178h+3h:1.3:page=/checkout",
         field: "p75_lcp",
         page: "/checkout",
         wanted: Wanted::Prompt,
     },
     // From 1 to 2 in four hours: +50 % after two.
-    Scenario { name: "ramp", fault: "ramp@58h+4h:2", field: "p75_lcp", page: "/checkout", wanted: Wanted::Within(120) },
+    Scenario {
+        name: "ramp",
+        fault: "ramp@178h+4h:2",
+        field: "p75_lcp",
+        page: "/checkout",
+        wanted: Wanted::Within(120),
+    },
     Scenario {
         name: "mix of pages",
-        fault: "traffic-mix@58h+3h:6",
+        fault: "traffic-mix@178h+3h:6",
         field: "p75_lcp",
         page: "/checkout",
         wanted: Wanted::Nothing,
     },
     Scenario {
         name: "mix of devices",
-        fault: "traffic-mix@58h+3h:4:device=mobile",
+        fault: "traffic-mix@178h+3h:4:device=mobile",
         field: "p75_lcp",
         page: "/",
         wanted: Wanted::Nothing,
     },
     Scenario {
         name: "mix of connections",
-        fault: "traffic-mix@58h+3h:6:connection=3g",
+        fault: "traffic-mix@178h+3h:6:connection=3g",
         field: "p75_lcp",
         page: "/",
         wanted: Wanted::Nothing,
@@ -126,7 +132,7 @@ fn detector(id: &str) -> Result<Value> {
         "best" | "ensemble" => json!({ "preset": id }),
         _ => documents.find(|(name, _)| name == id).with_context(|| format!("Detector not found: {id}"))?.1,
     };
-    document["metrics"] = json!(["lcp", "lcp-p95"]);
+    document["metrics"] = json!(["lcp", "lcp-p90"]);
     document["baselines"]["segmentation"] = json!(["page"]);
     if let Some(methods) = document.pointer_mut("/algorithm/methods").and_then(Value::as_array_mut) {
         for method in methods.iter_mut().filter(|m| m["name"] == "isolation-forest") {
@@ -142,13 +148,13 @@ fn spec(detector: &Value) -> ChainSpec {
         "name": "hour", "type": "sliding", "size": "1h", "slide": "5m",
         "functions": {
             "p75_lcp": { "type": "percentile", "parameter": 75, "field": "value" },
-            "p95_lcp": { "type": "percentile", "parameter": 95, "field": "value" },
+            "p90_lcp": { "type": "percentile", "parameter": 90, "field": "value" },
             "count": { "type": "count" },
             "mobile": share("device = 'mobile'"), "slow": share("connection = '3g'"),
         },
     }]);
     let step = json!({
-        "detector": detector, "fields": { "lcp-p95": "p95_lcp" }, "mix": ["mobile", "slow"],
+        "detector": detector, "fields": { "lcp-p90": "p90_lcp" }, "mix": ["mobile", "slow"],
     });
     let stage =
         |stage: &str, config: Value| StageSpec { name: stage.into(), stage: stage.into(), config: config.to_string() };
@@ -165,8 +171,11 @@ fn spec(detector: &Value) -> ChainSpec {
 struct Seen {
     /// Values by page, field and window end
     windows: BTreeMap<(String, &'static str, i64), f64>,
-    /// Anomalies that opened: page, metric, time
-    opened: Vec<(String, String, i64)>,
+    /// Anomalies that opened: page, time
+    opened: Vec<(String, i64)>,
+    /// How many are open, by page; the first is a notification
+    open: BTreeMap<String, u32>,
+    notifications: u64,
     rows: u64,
 }
 
@@ -182,13 +191,21 @@ impl Seen {
         let page = |value: &Value| value.as_str().unwrap_or_default().to_string();
         match row.meta.kind {
             Kind::Window => {
-                for field in ["p75_lcp", "p95_lcp"] {
+                for field in ["p75_lcp", "p90_lcp"] {
                     let key = (page(&value["page"]), field, row.meta.event_time);
                     self.windows.insert(key, value[field].as_f64().unwrap_or_default());
                 }
             }
-            Kind::Anomaly if value["state"] == "open" => {
-                self.opened.push((page(&value["segment"]["page"]), page(&value["metric"]), row.meta.event_time));
+            Kind::Anomaly => {
+                let open = self.open.entry(page(&value["segment"]["page"])).or_default();
+                match value["state"] == "open" {
+                    true => {
+                        self.opened.push((page(&value["segment"]["page"]), row.meta.event_time));
+                        self.notifications += (*open == 0) as u64;
+                        *open += 1;
+                    }
+                    false => *open -= 1,
+                }
             }
             _ => {}
         }
@@ -253,7 +270,7 @@ fn run(scenario: &Scenario, args: &Args, detector: &Value) -> Result<bool> {
             metric: Metric::Lcp,
             seed,
             start: START_US,
-            duration: Span::minutes(66 * 60),
+            duration: Span::minutes(186 * 60),
             // The second page has a third of it, and 500 an hour in the middle of the day.
             rate_per_hour: 1500.0,
             pages: 2,
@@ -262,7 +279,7 @@ fn run(scenario: &Scenario, args: &Args, detector: &Value) -> Result<bool> {
         let twin = stream(&options, detector, true)?;
         let fault = scenario.fault.parse().map_err(|e: String| anyhow::anyhow!(e))?;
         let seen = stream(&GenerateOptions { faults: vec![fault], ..options }, detector, true)?;
-        let start = START_US + 58 * 3_600_000_000;
+        let start = START_US + 178 * 3_600_000_000;
         let until = start + 6 * 3_600_000_000;
         let moved = seen.windows.iter().find(|((page, field, end), value)| {
             let usual = twin.windows.get(&(page.clone(), field, *end)).copied().unwrap_or(f64::INFINITY);
@@ -270,11 +287,11 @@ fn run(scenario: &Scenario, args: &Args, detector: &Value) -> Result<bool> {
         });
         let moved = moved.map(|((_, _, end), _)| *end);
         // What is open in both streams is not the fault's.
-        let of_fault = |(page, _, time): &&(String, String, i64)| {
+        let of_fault = |(page, time): &&(String, i64)| {
             (start + 1..until).contains(time) && (page == scenario.page || scenario.wanted == Wanted::Nothing)
         };
         let first = seen.opened.iter().filter(of_fault).map(|(.., time)| *time).min();
-        false_alarms += twin.opened.len();
+        false_alarms += twin.notifications;
         if let Some(time) = first {
             found += 1;
             let from = if let Wanted::Within(_) = scenario.wanted { Some(start) } else { moved };
@@ -308,11 +325,11 @@ fn run(scenario: &Scenario, args: &Args, detector: &Value) -> Result<bool> {
 
 /// Days without a fault: 50 pages, 5 metrics.
 fn quiet(args: &Args, detector: &Value) -> Result<bool> {
-    let (mut opened, mut rows) = (0, 0);
+    let (mut told, mut rows) = (0, 0);
     for metric in [Metric::Lcp, Metric::Fcp, Metric::Ttfb, Metric::Inp, Metric::Fid] {
         let options = GenerateOptions {
             metric,
-            seed: 1,
+            seed: 1 + metric as u64,
             start: START_US,
             duration: Span::minutes(args.days * 24 * 60),
             // 500 an hour and page on average.
@@ -321,14 +338,18 @@ fn quiet(args: &Args, detector: &Value) -> Result<bool> {
             ..GenerateOptions::default()
         };
         let seen = stream(&options, detector, false)?;
-        println!("  {}: {} anomalies in {} windows", metric.name(), seen.opened.len(), seen.rows);
-        opened += seen.opened.len();
+        let count = seen.notifications;
+        println!("  {}: {} anomalies, {count} notifications, {} windows", metric.name(), seen.opened.len(), seen.rows);
+        told += count;
         rows += seen.rows;
     }
-    let weekly = opened as f64 / (args.days as f64 / 7.0);
+    let weekly = told as f64 / (args.days as f64 / 7.0);
     let held = weekly <= 3.0;
     let word = if held { "held" } else { "MISSED" };
-    println!("{:20} {opened} in {rows} windows, {weekly:.1} a week; target: at most 3 a week: {word}", "quiet");
+    println!(
+        "{:20} {told} notifications in {rows} windows, {weekly:.1} a week; target: at most 3 a week: {word}",
+        "quiet"
+    );
     Ok(held)
 }
 

@@ -28,6 +28,12 @@ pub struct DetectArgs {
     /// Topic whose records are judged
     #[arg(long, required_unless_present = "csv", conflicts_with = "csv")]
     topic: Option<String>,
+    /// Window whose rows are judged, as `hour`; rows of others pass
+    #[arg(long, value_name = "NAME", conflicts_with = "csv")]
+    window: Option<String>,
+    /// Field that holds a metric where it is not `p75_METRIC`, as lcp=p75_lcp_1h; may be repeated
+    #[arg(long = "field", value_name = "METRIC=FIELD", value_parser = parse_field, conflicts_with = "csv")]
+    fields: Vec<(String, String)>,
     /// Judge event times from here on, as 2026-01-05T08:00:00Z; what lies before is learned
     #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with = "csv")]
     from: Option<i64>,
@@ -77,9 +83,24 @@ enum PresetArg {
     Best,
 }
 
+impl PresetArg {
+    /// An id that needs no document, and what it stands for.
+    fn document(id: &str) -> Option<(String, Value)> {
+        let preset = PresetArg::from_str(id, false).ok()?.to_possible_value()?;
+        Some((id.into(), json!({ "preset": preset.get_name() })))
+    }
+}
+
 fn parse_time(text: &str) -> Result<i64, String> {
     let time = TimeParser::default().parse_text(text);
     time.ok_or_else(|| format!("expected a time such as 2026-01-05T08:00:00Z, found `{text}`"))
+}
+
+fn parse_field(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(metric, field)| !metric.is_empty() && !field.is_empty());
+    let (metric, field) =
+        pair.ok_or_else(|| format!("expected METRIC=FIELD such as lcp=p75_lcp_1h, found `{text}`"))?;
+    Ok((metric.into(), field.into()))
 }
 
 /// Runs the command.
@@ -100,7 +121,7 @@ fn document(args: &DetectArgs, id: &str) -> Result<Value> {
     }
     let named = report.documents.iter().filter(|d| d.kind == DocumentKind::Detector);
     let mut documents = named.filter_map(|d| detectors::of_document(&d.node));
-    let found = documents.find(|(name, _)| name == id);
+    let found = documents.find(|(name, _)| name == id).or_else(|| PresetArg::document(id));
     Ok(found.with_context(|| format!("Detector not found: {id}"))?.1)
 }
 
@@ -109,8 +130,9 @@ fn over_csv(args: &DetectArgs, file: &Path, value: &str) -> Result<()> {
     let (id, mut document) = match &args.detector {
         Some(id) => (id.clone(), document(args, id)?),
         None => {
-            let preset = if args.preset == PresetArg::Best { "best" } else { "ensemble" };
-            (preset.to_string(), json!({ "preset": preset }))
+            let name = args.preset.to_possible_value().map(|value| value.get_name().to_string());
+            let name = name.context("a preset has a name")?;
+            (name.clone(), json!({ "preset": name }))
         }
     };
     // A series of its own: one metric, no segments.
@@ -132,6 +154,13 @@ fn over_csv(args: &DetectArgs, file: &Path, value: &str) -> Result<()> {
     Ok(())
 }
 
+/// What the step `detect` is told beside its detector.
+fn step(args: &DetectArgs) -> Value {
+    let fields: serde_json::Map<String, Value> =
+        args.fields.iter().map(|(m, f)| (m.clone(), f.as_str().into())).collect();
+    json!({ "detail": true, "window": args.window, "fields": fields })
+}
+
 fn over_topic(args: &DetectArgs) -> Result<()> {
     let (Some(id), Some(topic)) = (&args.detector, &args.topic) else {
         bail!("give `--detector ID` and `--topic TOPIC`, or `--csv FILE`");
@@ -140,6 +169,7 @@ fn over_topic(args: &DetectArgs) -> Result<()> {
         id: id.clone(),
         document: document(args, id)?,
         topic: Topic(topic.clone()),
+        step: step(args),
         time: args.time.clone(),
         from: args.from,
         to: args.to,

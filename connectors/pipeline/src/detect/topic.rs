@@ -37,6 +37,8 @@ pub struct Request {
     pub document: Value,
     /// Topic that is read
     pub topic: Topic,
+    /// Parameters of the step beside the detector, as `window` and `fields`
+    pub step: Value,
     /// Field with the event time
     pub time: String,
     /// Event times from here on, microseconds since the epoch
@@ -154,7 +156,7 @@ fn spec(request: &Request) -> ChainSpec {
         pipeline: "detect".into(),
         decode: DecodeConfig { time, ..DecodeConfig::default() },
         stages: vec![
-            stage(&request.id, request.document.clone(), json!({ "detail": true })),
+            stage(&request.id, request.document.clone(), request.step.clone()),
             StageSpec { name: "alert".into(), stage: "alert".into(), config: alert.to_string() },
         ],
     }
@@ -293,6 +295,7 @@ mod tests {
             id: "speed".into(),
             document: json!({ "preset": "ensemble", "metrics": ["largest-contentful-paint"] }),
             topic: Topic("windows".into()),
+            step: json!({ "detail": true }),
             time: "timestamp".into(),
             from: None,
             to: None,

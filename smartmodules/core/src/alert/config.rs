@@ -49,6 +49,9 @@ pub struct AlertConfig {
     /// 1,000,000. Beyond it the oldest resolved, then the oldest pending is forgotten; if all
     /// fire, a new one is not opened. Counted in `dropped`, told by one alert. Default: 100000.
     pub max_alerts: u32,
+    /// Name of the window that rules look at; rows of others, and of none, pass and are no clock. Default:
+    /// all rows.
+    pub window: Option<String>,
     /// Kinds of rows that rules look at. Default: every kind but `dead_letter`, `late`, `alert`,
     /// `progress`, `gap` and `statistics`.
     pub kinds: Option<Vec<String>>,
@@ -63,6 +66,7 @@ impl Default for AlertConfig {
             escalation: Escalation::default(),
             group_by: ["page", "browser", "sessionId"].map(String::from).to_vec(),
             max_alerts: 100_000,
+            window: None,
             kinds: None,
             emit_pending: false,
         }

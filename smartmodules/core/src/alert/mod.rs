@@ -52,6 +52,7 @@ pub struct AlertStage {
     context: Context,
     limit: Limit,
     looks_at: [bool; Kind::ALL.len()],
+    window: Option<String>,
     emit_pending: bool,
     rules: Vec<Rule>,
     /// One per rule, then the stage's own
@@ -140,6 +141,7 @@ impl Stage for AlertStage {
             context: context.clone(),
             limit: Limit { alerts: config.max_alerts, bytes: context.max_state_bytes },
             looks_at: Kind::ALL.map(|kind| config.looks_at(kind)),
+            window: config.window,
             emit_pending: config.emit_pending,
             rules,
             faces,
@@ -166,8 +168,11 @@ impl Stage for AlertStage {
         // What the host did not drain belongs before this row.
         while self.step(out) {}
         add(&mut self.state.input, (row.meta.kind == Kind::Event) as u64);
-        let event_time = self.observe(&row.meta);
         let mut verdict = Verdict::default();
+        if self.window.as_deref().is_some_and(|name| row.get(self.slots.window).as_str() != Some(name)) {
+            return self.pass(row, &verdict, out);
+        }
+        let event_time = self.observe(&row.meta);
         if self.looks_at[row.meta.kind as usize] {
             for rule in 0..self.rules.len() {
                 self.judge(rule, row, event_time, &mut verdict);

@@ -33,6 +33,18 @@ fn dead_letters_move_nothing_and_are_not_looked_at() {
     assert_eq!(alerts(&config, &[window(0, "/", json!({"p75": 500}))]).0.len(), 0);
 }
 
+/// An hour's window ends long after the five minutes that a rule is about.
+#[test]
+fn rows_of_other_windows_pass_and_are_no_clock() {
+    let mut config = one_rule(json!({"for": "1m"}));
+    config["window"] = json!("five");
+    let of = |name: &str, at: i64| window(at, "/", json!({"window": name, "p75": 500}));
+    let (records, counters) = alerts(&config, &[of("five", 0), of("hour", 3600), of("five", 30)]);
+    assert_eq!((records.len(), get(&counters, "evaluated")), (0, 2));
+    let (records, _) = alerts(&config, &[of("five", 0), of("hour", 3600), of("five", 60)]);
+    assert_eq!(told(&records).len(), 1);
+}
+
 #[test]
 fn beyond_the_cap_the_oldest_that_does_not_fire_goes() {
     let mut config = json!({"max_alerts": 3, "rules": [

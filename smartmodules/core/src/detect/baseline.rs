@@ -49,6 +49,7 @@ pub(super) struct Known {
 struct Slot {
     /// Number of the slot since the epoch
     index: i64,
+    #[serde(deserialize_with = "crate::stage::count")]
     count: u64,
     /// One value in `1 << thinned` is kept
     thinned: u8,
@@ -82,6 +83,15 @@ impl Baseline {
     /// Forgets what is older than the newest slot.
     pub fn restart(&mut self) {
         self.slots.drain(..self.slots.len().saturating_sub(1));
+    }
+
+    /// Could values have made it?
+    pub fn fits(&self) -> bool {
+        let slot = |slot: &Slot| slot.values.len() <= SLOT_MAX && slot.values.iter().all(|v| v.is_finite());
+        self.slots.len() <= SLOTS_MAX as usize + 1
+            && self.slots.iter().all(slot)
+            && self.slots.iter().is_sorted_by(|a, b| a.index < b.index)
+            && self.value.is_none_or(|known| known.value.is_finite())
     }
 
     /// Memory in bytes that it owns.

@@ -17,7 +17,8 @@ pub struct DetectConfig {
     /// field `metric` is that name.
     #[serde(default)]
     pub fields: BTreeMap<String, String>,
-    /// Name of the window it looks at; rows of others pass. Default: all rows.
+    /// Name of the window it looks at; rows of others are told what their segment's state is. Default: all
+    /// rows.
     #[serde(default)]
     pub window: Option<String>,
     /// Kinds of rows it looks at. Default: event, window, session.

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 /// Page-Hinkley test of a rise.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(super) struct PageHinkley {
+    #[serde(deserialize_with = "crate::stage::count")]
     n: u64,
     mean: f64,
     sum: f64,
@@ -36,6 +37,11 @@ pub(super) struct PageHinkleyPlan {
 }
 
 impl PageHinkley {
+    /// Could values have made it?
+    pub fn fits(&self) -> bool {
+        [self.mean, self.sum, self.least].iter().all(|x| x.is_finite())
+    }
+
     /// Takes a value: has the mean risen? If so it begins anew.
     pub fn add(&mut self, x: f64, plan: &PageHinkleyPlan) -> bool {
         self.n += 1;
@@ -62,10 +68,12 @@ const GRACE: u64 = 10;
 pub(super) struct Adwin {
     /// Row i holds buckets of 2^i values, oldest first: their sum and squared deviations
     rows: Vec<Vec<(f64, f64)>>,
+    #[serde(deserialize_with = "crate::stage::count")]
     width: u64,
     total: f64,
     /// Squared deviations of the whole window
     squares: f64,
+    #[serde(deserialize_with = "crate::stage::count")]
     ticks: u64,
     changed: bool,
 }
@@ -95,6 +103,14 @@ impl Adwin {
     /// Memory in bytes that it owns.
     pub fn bytes(&self) -> usize {
         self.rows.iter().map(|row| 24 + 16 * row.len()).sum()
+    }
+
+    /// Could values have made it? Its rows hold the window, and no more of each than is kept.
+    pub fn fits(&self) -> bool {
+        let held = |(at, row): (usize, &Vec<_>)| (row.len() as u64) << at;
+        self.rows.len() < 60
+            && self.rows.iter().all(|row| row.len() <= BUCKETS)
+            && self.rows.iter().enumerate().map(held).sum::<u64>() == self.width
     }
 
     fn insert(&mut self, x: f64) {

@@ -2,6 +2,7 @@
 //!
 //! The row goes out first, with what was found; then the records it caused.
 
+use super::best::LARGEST;
 use super::detector::short_name;
 use super::episode::{Change, Evidence, Peak, step};
 use super::learning::DerivedFeature;
@@ -28,7 +29,8 @@ const FAR: f64 = 100.0;
 /// What was found in one row.
 #[derive(Debug, Default)]
 struct Found {
-    score: Option<f64>,
+    /// The worst score; `Some(None)`: judged, and not scored
+    score: Option<Option<f64>>,
     /// An open anomaly; `Some(None)`: scored, and none is open
     anomaly: Option<Option<Box<str>>>,
     details: Vec<Json>,
@@ -41,6 +43,13 @@ struct About {
     time: i64,
     events: Option<u64>,
     mix_shift: bool,
+}
+
+impl About {
+    /// Number of events that the row stands for, 1 if it does not say.
+    fn n(&self) -> f64 {
+        self.events.map_or(1.0, |n| n as f64)
+    }
 }
 
 impl DetectStage {
@@ -58,12 +67,14 @@ impl DetectStage {
         let mut found = Found::default();
         let (number, mut segment) = self.open_segment(row);
         segment.seen = self.state.counts.rows;
-        let mix_shift = self.observe_mix(row, time, &mut segment);
         let events = row.get(self.slots.count).as_f64().filter(|n| *n >= 0.0).map(|n| n as u64);
+        let mix_shift = self.observe_mix(row, (time, events), &mut segment);
         let about = About { time, events, mix_shift };
         for value in values {
             self.observe(row, &mut segment, value, &about, &mut found);
         }
+        found.score.get_or_insert(None);
+        found.anomaly = segment.anomaly().map(|open| open.map(Into::into));
         self.segments.put(number, segment, &self.plan);
         self.make_room(&mut found);
         self.pass(row, &found, out);
@@ -72,9 +83,17 @@ impl DetectStage {
         }
     }
 
+    /// Passes on a row that is not judged with what is known of its segment.
+    pub(super) fn tell(&mut self, row: &Row<'_>, out: &mut Output) {
+        group_key(&self.segmentation, row, &mut self.key);
+        match self.segments.get(&self.key).map(|segment| segment.anomaly().map(|open| open.map(Into::into))) {
+            Some(anomaly) => self.pass(row, &Found { anomaly, ..Found::default() }, out),
+            None => out.pass(row),
+        }
+    }
+
     /// The value of a metric in the row: `None` if the row says nothing of it, `Some(None)` if it has no number.
     fn value_of(&self, row: &Row<'_>, metric: usize) -> Option<Option<f64>> {
-        let number = |value: Value<'_>| value.as_f64().filter(|x| x.is_finite());
         if let Some(slot) = self.slots.metrics.get(metric)?.iter().find(|slot| row.has(**slot)) {
             return Some(number(row.get(*slot)));
         }
@@ -119,16 +138,16 @@ impl DetectStage {
     }
 
     /// Has a share of the traffic left its usual place?
-    fn observe_mix(&mut self, row: &Row<'_>, time: i64, segment: &mut Segment) -> bool {
-        let mut shifted = false;
+    fn observe_mix(&mut self, row: &Row<'_>, (time, events): (i64, Option<u64>), segment: &mut Segment) -> bool {
+        let (mut shifted, events) = (false, events.map_or(1.0, |n| n as f64));
         for (slot, level) in self.slots.mix.iter().zip(&mut segment.mix) {
-            let Some(share) = row.get(*slot).as_f64().filter(|x| x.is_finite()) else { continue };
+            let Some(share) = number(row.get(*slot)) else { continue };
             let moved = |f: Forecast| {
                 let far = (share - f.expected).abs();
-                far > self.plan.validation.mix_shift && far > self.plan.z * f.sigma
+                far > self.plan.validation.mix_shift && far > f.width(self.plan.z)
             };
-            shifted |= level.forecast(time).is_some_and(moved);
-            level.learn(time, share, self.plan.smoothing);
+            shifted |= level.forecast(time, events, self.plan.smoothing).is_some_and(moved);
+            level.learn(time, share, events, self.plan.smoothing);
         }
         shifted
     }
@@ -168,7 +187,7 @@ impl DetectStage {
         plan: &Plan,
     ) {
         self.state.counts.observations += 1;
-        let forecast = series.level.forecast(about.time);
+        let forecast = series.level.forecast(about.time, about.n(), plan.smoothing);
         join(&mut segment.join, metric, about.time, value, forecast);
         let features = self.features(row, &segment.join, (metric, about.time), plan);
         let mut judged = self.judged(series, (metric, value), about, forecast, &features, plan);
@@ -194,11 +213,12 @@ impl DetectStage {
                 fields,
             });
         }
-        found.note(&judged, series, self.detail);
+        segment.scored |= judged.score.is_some();
+        found.note(&judged, self.detail);
         if let Some(forest) = plan.forest.as_ref().filter(|_| plan.sources.is_known(&features)) {
             self.learner.learn(forest, about.time, &features);
         }
-        series.learn(about.time, value, forecast, plan);
+        series.learn((about.time, value, about.n()), forecast, plan);
     }
 
     /// A row for the forest: the metrics of the segment at this time, then what training asks for.
@@ -244,7 +264,7 @@ impl DetectStage {
                 (Method::Forest, Some(forest)) if plan.sources.is_known(features) => {
                     self.learner.judge(forest, features)
                 }
-                _ => series.judge(method, about.time, value, plan.z, &mut self.scratch),
+                _ => series.judge(method, (about.time, value), forecast, plan.z, &mut self.scratch),
             });
         }
         let score = combine(plan.voting, &self.learned.weights, &findings);
@@ -339,11 +359,17 @@ impl DetectStage {
         if let Some(Some(id)) = &found.anomaly {
             copy.field("anomaly_id", &**id);
         }
-        copy.field("detection_score", found.score.map_or(Value::Null, Value::Float));
+        let Some(score) = found.score else { return };
+        copy.field("detection_score", score.map_or(Value::Null, Value::Float));
         if self.detail {
             copy.field("detection", Value::Json(&Json::from(found.details.clone()).to_string()));
         }
     }
+}
+
+/// A finite number; one beyond what squares and sums can take counts as the largest they can.
+fn number(value: Value<'_>) -> Option<f64> {
+    value.as_f64().filter(|x| x.is_finite()).map(|x| x.clamp(-LARGEST, LARGEST))
 }
 
 /// Puts a metric beside the others of its window end.
@@ -362,13 +388,9 @@ fn join(join: &mut Join, metric: usize, time: i64, value: f64, forecast: Option<
 
 impl Found {
     /// Takes what was found of one metric: the row says the worst of them.
-    fn note(&mut self, judged: &Judged<'_>, series: &Series, detail: bool) {
-        let open = series.episode.as_ref().and_then(|episode| episode.anomaly_id.clone());
-        if open.is_some() || (judged.score.is_some() && self.anomaly.is_none()) {
-            self.anomaly = Some(open);
-        }
+    fn note(&mut self, judged: &Judged<'_>, detail: bool) {
         if let Some(score) = judged.score {
-            self.score = Some(self.score.map_or(score, |other| other.max(score)));
+            self.score = Some(Some(self.score.flatten().map_or(score, |other| other.max(score))));
         }
         if detail {
             self.details.push(judged.explanation());

@@ -35,7 +35,9 @@ pub(super) struct Learned {
     /// Share of detections in the period before
     rate: Option<f64>,
     remembered: VecDeque<Remembered>,
+    #[serde(deserialize_with = "crate::stage::count")]
     pub true_positives: u64,
+    #[serde(deserialize_with = "crate::stage::count")]
     pub false_positives: u64,
 }
 

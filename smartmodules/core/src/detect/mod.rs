@@ -100,6 +100,16 @@ struct Slots {
     own: [Slot; 4],
 }
 
+/// What a row is to the stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Interest {
+    /// It passes
+    None,
+    /// It is told whether an anomaly of its segment is open
+    Segment,
+    Judge,
+}
+
 /// Fields that the stage writes.
 const OWN: [&str; 4] = ["anomaly", "anomaly_id", "detection_score", "detection"];
 
@@ -113,6 +123,7 @@ struct State {
     trigger: (i64, i64),
     /// When drift is looked for next
     adapt_at: i64,
+    #[serde(deserialize_with = "count")]
     insights: u64,
     /// Insights not yet written: time, fields by name as JSON
     waiting: Vec<(i64, Vec<(String, String)>)>,
@@ -222,8 +233,10 @@ impl Stage for DetectStage {
         while self.step(out) {}
         let counts = &mut self.state.counts;
         counts.input += (row.meta.kind == Kind::Event) as u64;
-        if !self.applies(row) {
-            return out.pass(row);
+        match self.interest(row) {
+            Interest::None => return out.pass(row),
+            Interest::Segment => return self.tell(row, out),
+            Interest::Judge => {}
         }
         self.state.trigger = (row.meta.offset, row.meta.log_time);
         self.judge(row, out);
@@ -331,18 +344,19 @@ impl Slots {
 }
 
 impl DetectStage {
-    /// Is the row one of those it looks at?
-    fn applies(&mut self, row: &Row<'_>) -> bool {
-        let window = self.window.as_deref().is_none_or(|name| row.get(self.slots.window).as_str() == Some(name));
-        if !self.looks_at[row.meta.kind as usize] || !window {
-            return false;
+    fn interest(&mut self, row: &Row<'_>) -> Interest {
+        if !self.looks_at[row.meta.kind as usize] {
+            return Interest::None;
+        }
+        if self.window.as_deref().is_some_and(|name| row.get(self.slots.window).as_str() != Some(name)) {
+            return Interest::Segment;
         }
         // A corrected window would count twice.
         if row.get(self.slots.revision).as_f64().is_some_and(|n| n > 0.0) {
             self.state.counts.revisions += 1;
-            return false;
+            return Interest::Segment;
         }
-        true
+        Interest::Judge
     }
 
     /// Writes one thing that waits: an insight, or the end of an anomaly. False if nothing does.

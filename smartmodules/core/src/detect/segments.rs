@@ -27,6 +27,8 @@ pub(super) struct Segment {
     pub join: Join,
     /// Expected shares, one per field of `mix`
     pub mix: Vec<Level>,
+    /// Was one of its metrics ever scored?
+    pub scored: bool,
     /// By number of the metric
     pub series: Vec<Option<Box<Series>>>,
 }
@@ -48,8 +50,15 @@ impl Segment {
             seen: 0,
             join: Join { end: i64::MIN, values: vec![None; plan.metrics.len()] },
             mix: vec![Level::default(); mix],
+            scored: false,
             series: vec![None; plan.metrics.len()],
         }
+    }
+
+    /// Its open anomaly, of the first metric that has one; `None` until it was scored.
+    pub fn anomaly(&self) -> Option<Option<&str>> {
+        let open = self.episodes().find_map(|(_, episode)| episode.anomaly_id.as_deref());
+        self.scored.then_some(open)
     }
 
     fn bytes(&self) -> u64 {
@@ -86,6 +95,11 @@ pub(super) struct Saved<S> {
 }
 
 impl Segments {
+    /// The segment of a key.
+    pub fn get(&self, key: &[u8]) -> Option<&Segment> {
+        self.entries.get(self.by_key.get(key)?)
+    }
+
     /// Takes out the segment of a key.
     pub fn take_key(&mut self, key: &[u8], plan: &Plan) -> Option<(u64, Segment)> {
         let number = *self.by_key.get(key)?;
@@ -176,6 +190,7 @@ impl Segments {
             let shape = segment.series.len() == metrics
                 && segment.join.values.len() == metrics
                 && segment.mix.len() == mix
+                && segment.mix.iter().all(Level::fits)
                 && segment.series.iter().flatten().all(|series| series.fits(plan))
                 && segment.labels.starts_with('{')
                 && serde_json::from_str::<serde::de::IgnoredAny>(&segment.labels).is_ok();

@@ -74,15 +74,22 @@ impl Series {
     }
 
     /// What a method other than the forest says of a value. `novelty` learns it at once.
-    pub fn judge(&mut self, method: &Method, time: i64, value: f64, z: f64, scratch: &mut Vec<f64>) -> Option<Finding> {
+    pub fn judge(
+        &mut self,
+        method: &Method,
+        (time, value): (i64, f64),
+        forecast: Option<Forecast>,
+        z: f64,
+        scratch: &mut Vec<f64>,
+    ) -> Option<Finding> {
         match method {
             Method::Forest => None,
             Method::Statistical(plan) => plan.judge(&self.newest, value, scratch),
             Method::Trend(plan) => plan.judge(&self.newest, time, value),
             Method::Novelty(_) => novelty(self.best.as_mut()?, time, Some(value)),
             Method::Seasonal(multiplier) => {
-                let forecast = self.level.forecast(time)?;
-                let t = (value - forecast.expected).abs() / (forecast.sigma * z * multiplier);
+                let forecast = forecast?;
+                let t = (value - forecast.expected).abs() / forecast.width(z * multiplier);
                 Some(Finding {
                     score: score_of(t),
                     expected: Some(forecast.expected),
@@ -102,13 +109,13 @@ impl Series {
     }
 
     /// Learns a value after it was judged.
-    pub fn learn(&mut self, time: i64, value: f64, forecast: Option<Forecast>, plan: &Plan) {
+    pub fn learn(&mut self, (time, value, events): (i64, f64, f64), forecast: Option<Forecast>, plan: &Plan) {
         if plan.newest > 0 {
             self.newest.push(time, value, plan.newest);
         }
         let plain = value - self.level.offset(time);
         self.drift.add(time.div_euclid(plan.baseline.slot_us), plain, forecast, value);
-        self.level.learn(time, value, plan.smoothing);
+        self.level.learn(time, value, events, plan.smoothing);
         self.baseline.add(time, value, &plan.baseline);
         self.last = self.last.max(time);
     }
@@ -137,7 +144,15 @@ impl Series {
 
     /// Could this be a state of the plan?
     pub fn fits(&self, plan: &Plan) -> bool {
-        self.best.is_some() == plan.methods.iter().any(|m| matches!(m, Method::Novelty(_)))
+        let novelty = plan.methods.iter().find_map(|method| match method {
+            Method::Novelty(config) => Some(config),
+            _ => None,
+        });
+        let own = self.level.fits() && self.newest.fits(plan.newest) && self.baseline.fits() && self.drift.fits();
+        own && match (&self.best, novelty) {
+            (Some(best), Some(config)) => best.fits(config),
+            (best, config) => best.is_none() && config.is_none(),
+        }
     }
 }
 
@@ -187,6 +202,11 @@ impl Drift {
         let from = self.means.len().checked_sub(2 * count)?;
         let part = |skip: usize| self.means.iter().skip(skip).take(count).map(|x| f64::from(*x)).collect::<Vec<_>>();
         ks(&mut part(from), &mut part(from + count))
+    }
+
+    /// Could values have made it?
+    pub fn fits(&self) -> bool {
+        self.means.len() <= MEANS_MAX && self.values.fits() && self.errors.fits()
     }
 
     /// Mean of the newest values that are alike.

@@ -42,6 +42,11 @@ impl Newest {
         self.points.iter().skip(self.points.len().saturating_sub(count)).map(|p| p.1)
     }
 
+    /// Could it hold the newest `max` values?
+    pub fn fits(&self, max: usize) -> bool {
+        self.points.len() <= max && self.points.iter().all(|p| p.1.is_finite())
+    }
+
     /// Memory in bytes that it owns.
     pub fn bytes(&self) -> usize {
         16 * self.points.len()

@@ -56,10 +56,17 @@ pub(super) struct Baseline {
     level: Mean,
     above: Mean,
     below: Mean,
+    #[serde(deserialize_with = "crate::stage::count")]
     n: u64,
 }
 
 impl Baseline {
+    /// Could values have made it? None of its means is without a bound.
+    pub fn fits(&self) -> bool {
+        let means = self.bins.iter().chain([&self.level, &self.above, &self.below]);
+        means.into_iter().all(|m| m.mean.is_finite())
+    }
+
     /// The value expected at a time, relative to the origin; `None` before anything was seen.
     pub fn expected(&self, time_us: i64) -> Option<f64> {
         (self.n > 0).then(|| self.profile(time_us) + f64::from(self.level.mean))

@@ -51,6 +51,7 @@ impl Range {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Features {
     /// Values seen
+    #[serde(deserialize_with = "crate::stage::count")]
     pub n: u64,
     /// The first value; leaders are stored relative to it
     pub origin: f64,
@@ -75,6 +76,17 @@ pub(super) struct Features {
 }
 
 impl Features {
+    /// Could values up to `largest` have made it?
+    pub fn fits(&self, largest: f64) -> bool {
+        let ranges = [self.range, self.recent, self.mean_range];
+        let ordered = |r: &Range| r.low <= r.high || self.n == 0;
+        let numbers = ranges.iter().flat_map(|r| [r.low, r.high]).chain(self.previous);
+        let within = |x: f64| x.abs() <= 2.0 * largest;
+        numbers.chain([self.origin, self.mean, self.centre, self.spread]).all(within)
+            && ranges.iter().all(ordered)
+            && self.spread >= 0.0
+    }
+
     /// Time passes and the value's hour-long mean is known; ranges are still those before it. Gives
     /// the hours since the value before.
     pub fn arrive(&mut self, time_us: i64, value: f64, constants: &Constants) -> f64 {

@@ -84,7 +84,7 @@ pub struct Observation {
 }
 
 /// Values beyond this magnitude count as this, so that sums and squares stay finite
-const LARGEST: f64 = 1e30;
+pub(super) const LARGEST: f64 = 1e30;
 
 /// Names of the streams, in the order of [`Observation::parts`].
 pub const STREAMS: [&str; 5] = ["level", "recent", "pair", "day", "residual"];
@@ -122,6 +122,20 @@ impl Best {
             baseline: Baseline::default(),
             constants,
         }
+    }
+
+    /// Could it be the state of a series of this configuration? Asked of one from a snapshot.
+    pub fn fits(&self, config: &BestConfig) -> bool {
+        let fresh = Best::new(config);
+        let streams = STREAMS.iter().zip(&self.streams).all(|(name, stream)| {
+            let (planar, forgets) = (matches!(*name, "pair" | "day"), matches!(*name, "recent" | "residual"));
+            stream.fits(planar, forgets, fresh.constants.leaders)
+        });
+        (self.warm_up, self.rest) == (fresh.warm_up, fresh.rest)
+            && streams
+            && self.features.fits(LARGEST)
+            && self.baseline.fits()
+            && self.high.fits()
     }
 
     /// Scores the next observation of the series and learns it. The time is the observation's, in

@@ -34,6 +34,11 @@ impl Rest {
         above
     }
 
+    /// Could it have come to be?
+    pub fn fits(&self) -> bool {
+        self.high.len() <= MOST
+    }
+
     pub fn heap_bytes(&self) -> usize {
         size_of::<(u32, f32)>() * self.high.capacity()
     }

@@ -113,6 +113,17 @@ impl Stream {
         worth / RESOLUTIONS as f64
     }
 
+    /// Could it have come to be, of points that are `planar` or not, and forgotten or not?
+    pub fn fits(&self, planar: bool, forgets: bool, leaders: usize) -> bool {
+        let points: usize = self.counts.iter().map(|n| usize::from(*n)).sum();
+        let filled = |list: usize, used: bool| list == if used { points } else { 0 };
+        filled(self.x.len(), true)
+            && filled(self.y.len(), planar)
+            && filled(self.hours.len(), forgets)
+            && self.counts.iter().all(|n| usize::from(*n) <= leaders)
+            && self.rates.iter().all(|rate| (0.0..=1.0).contains(rate))
+    }
+
     /// Memory that it owns, in bytes.
     pub fn heap_bytes(&self) -> usize {
         4 * self.x.capacity() + 4 * self.y.capacity() + 2 * self.hours.capacity()

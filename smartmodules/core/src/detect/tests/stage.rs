@@ -89,6 +89,25 @@ fn what_it_does_not_look_at_passes() {
     assert_eq!((counter(&stage, "rows"), counter(&stage, "revisions"), counter(&stage, "passed")), (0, 1, 4));
 }
 
+/// Windows of an hour are judged, those of a minute are told.
+#[test]
+fn rows_of_other_windows_are_told_of_their_segment() {
+    let hour = |n: usize, value: f64| row(n, json!({ "window": "hour", "page": "/", "p75_lcp": value }));
+    let mut random = SplitMix64::new(9);
+    let minute = |n: usize, page: &str| row(n, json!({ "window": "minute", "page": page, "p75_lcp": 9e9 }));
+    let mut lines: Vec<String> = (0..240).map(|n| hour(n, usual(&mut random))).collect();
+    lines.insert(0, minute(0, "/"));
+    lines.insert(5, minute(5, "/"));
+    lines.extend([minute(240, "/"), minute(240, "/other"), hour(241, 2000.0), hour(242, 2000.0), minute(243, "/")]);
+    let (rows, _) = check_cuts(|| make(&ensemble(), &json!({ "window": "hour" })), &refs(&lines));
+    let minutes: Vec<&Value> = rows.iter().filter(|row| row["window"] == "minute").collect();
+    let [unseen, young, usual, other, slow] = minutes[..] else { panic!("{minutes:?}") };
+    assert!(unseen.get("anomaly").is_none() && other.get("anomaly").is_none());
+    assert_eq!((&young["anomaly"], &usual["anomaly"], &slow["anomaly"]), (&Value::Null, &json!(false), &json!(true)));
+    assert_eq!(slow["anomaly_id"], of_kind(&rows, "anomaly")[0]["anomaly_id"]);
+    assert!(minutes.iter().all(|row| row.get("detection_score").is_none()));
+}
+
 #[test]
 fn missing_values_are_not_scored() {
     let (mut stage, fields) = make(&ensemble(), &json!({}));
@@ -136,8 +155,8 @@ fn only_the_side_that_matters() {
 #[test]
 fn few_events_and_a_shift_of_the_mix_are_no_evidence() {
     let mut document = ensemble();
-    document["validation"] = json!({ "min_events": 20 });
-    for (count, mobile, found, why) in [(50, 0.3, 2, ""), (5, 0.3, 0, "few_events"), (50, 0.8, 0, "mix_shift")] {
+    document["validation"] = json!({ "min_events": 48 });
+    for (count, mobile, found, why) in [(50, 0.3, 2, ""), (47, 0.3, 0, "few_events"), (50, 0.8, 0, "mix_shift")] {
         let (mut stage, fields) = make(&document, &json!({ "mix": ["mobile"] }));
         let mut random = SplitMix64::new(5);
         let lines: Vec<String> = (0..320)
