@@ -12,7 +12,7 @@ use perfstream::plan::{Plan, PlanSpec};
 use perfstream::run::RunOptions;
 use perfstream::run::share::Instance;
 use perfstream::summary::Summary;
-use perfstream::{check, connector, explain, run, schema, testing, transforms};
+use perfstream::{check, connector, explain, run, schema, testing, topics, transforms};
 use perfstream_log::cluster::Target;
 use perfstream_log::embedded::Log;
 use perfstream_log::spill::SpillOptions;
@@ -228,7 +228,8 @@ struct RunArgs {
     /// File of NAME=value lines for `${{ secrets.NAME }}` in the configuration; without it the environment
     #[arg(long, value_name = "FILE", requires = "config")]
     secrets: Option<PathBuf>,
-    /// Input: PATH if the pipelines read one topic, else TOPIC=PATH; `-` is standard input
+    /// Input: PATH if the pipelines read one topic, else TOPIC=PATH; `-` is standard input. With --data also
+    /// PIPELINE-inbox=PATH: verdicts on anomalies, reference rows
     #[arg(long, value_name = "[TOPIC=]PATH")]
     input: Vec<String>,
     /// Directory of the embedded log: read from and written to, resumable
@@ -399,9 +400,14 @@ fn run_pipelines(args: &RunArgs, json: bool) -> Result<ExitCode> {
              for a Fluvio cluster"
         );
     }
+    let inputs = inputs(&args.input, &plans)?;
+    let inbox = inputs.keys().find(|topic| !plans.iter().any(|plan| plan.input_topic == **topic));
+    if let Some(inbox) = inbox.filter(|_| args.data.is_none()) {
+        bail!("`--input {inbox}=…`: verdicts are about what a log holds; add `--data DIR`");
+    }
     let checkpoint = pipelines.iter().map(|p| p.checkpoint.interval.us()).min().unwrap_or(10_000_000);
     let options = RunOptions {
-        inputs: inputs(&args.input, &plans)?,
+        inputs,
         data: args.data.clone(),
         out: args.out.clone(),
         follow: args.follow,
@@ -475,14 +481,17 @@ fn end_of_run(summaries: &[Summary], json: bool) -> Result<ExitCode> {
     Ok(if balanced { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
 
-/// `--input` values by topic. A bare path is legal when the pipelines read one topic.
+/// `--input` values by topic. A bare path is legal when the pipelines read one topic; an inbox of theirs
+/// must be named.
 fn inputs(args: &[String], plans: &[Plan]) -> Result<BTreeMap<String, PathBuf>> {
     let mut topics: Vec<&str> = plans.iter().map(|p| p.input_topic.as_str()).collect();
     topics.sort_unstable();
     topics.dedup();
+    let inboxes: Vec<String> = plans.iter().map(|p| topics::inbox(&p.spec.pipeline)).collect();
     let mut inputs = BTreeMap::new();
     for arg in args {
-        let named = arg.split_once('=').filter(|(topic, _)| topics.contains(topic));
+        let known = |topic: &str| topics.contains(&topic) || inboxes.iter().any(|inbox| inbox == topic);
+        let named = arg.split_once('=').filter(|(topic, _)| known(topic));
         let (topic, path) = match (named, topics.as_slice()) {
             (Some(named), _) => named,
             (None, [only]) => (*only, arg.as_str()),

@@ -8,6 +8,7 @@ mod live;
 pub mod load;
 mod members;
 pub mod records;
+pub mod requests;
 pub mod scale;
 pub mod share;
 pub mod status;

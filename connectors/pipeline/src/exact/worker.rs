@@ -20,6 +20,7 @@ use crate::model::Recovery;
 use crate::output::Emission;
 use crate::plan::{Plan, PlanSpec};
 use crate::run::Worker;
+use crate::run::requests::request;
 use crate::summary::Summary;
 use anyhow::{Context, Result, bail, ensure};
 use front::{Front, Input};
@@ -308,7 +309,7 @@ impl<T: Topics> PartitionWorker<T> {
         Ok(controls)
     }
 
-    /// New requests of the inbox. What is no request changes nothing and is logged.
+    /// New requests of the inbox.
     fn requests(&mut self) -> Result<Vec<ControlEvent>> {
         let Some(topic) = self.job.inbox_topic.clone() else { return Ok(Vec::new()) };
         let mut controls = Vec::new();
@@ -317,12 +318,7 @@ impl<T: Topics> PartitionWorker<T> {
             Read::Records(records) => {
                 for record in records {
                     self.inbox = record.offset + 1;
-                    match serde_json::from_slice(&record.value) {
-                        Ok(record) => controls.push(ControlEvent::Control { record }),
-                        Err(error) => {
-                            tracing::warn!(offset = record.offset, "a record of `{topic}` is no request: {error}")
-                        }
-                    }
+                    controls.extend(request(&topic, &record).map(|record| ControlEvent::Control { record }));
                 }
             }
         }

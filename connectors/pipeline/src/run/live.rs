@@ -3,15 +3,17 @@
 //! Per batch one transaction holds the outputs and the position behind the batch; every
 //! `checkpoint.interval` it holds a snapshot too. A restart takes the newest snapshot that can be
 //! used, replays from there to the position and drops what that gives (it is in the log already),
-//! then goes on. Ticks are records of the pipeline's control topic, each with the offset after
-//! which the chain saw it, so a replay sees them at the same place.
+//! then goes on. Ticks and requests are records of the pipeline's control topic, each with the offset
+//! after which the chain saw it, so a replay sees them at the same place.
 
+use super::requests::{Entry, request};
 use super::{BATCH_RECORDS, RunOptions, Worker};
 use crate::host::LogRecord;
 use crate::output::Emission;
 use crate::partition::partition_of;
 use crate::plan::Plan;
 use crate::summary::Summary;
+use crate::topics;
 use anyhow::{Context, Result, bail};
 use perfstream_core::Tick;
 use perfstream_log::NewRecord;
@@ -29,13 +31,22 @@ pub fn run(plans: &[Plan], options: &RunOptions, dir: &Path) -> Result<Vec<Summa
     let _locks = plans.iter().map(|plan| lock(dir, &plan.spec.pipeline)).collect::<Result<Vec<_>>>()?;
     for (topic, path) in &options.inputs {
         let plan = plans.iter().find(|p| p.input_topic == *topic);
-        append_file(&mut log, topic, path, plan.and_then(|p| p.partition_by.as_deref()), options.partitions.max(1))?;
+        // An inbox has one partition.
+        let partitions = plan.map_or(1, |_| options.partitions.max(1));
+        append_file(&mut log, topic, path, plan.and_then(|p| p.partition_by.as_deref()), partitions)?;
     }
+    let events = plans.iter().any(|plan| options.inputs.contains_key(&plan.input_topic));
     let mut pipelines = plans.iter().map(|plan| Live::start(plan, &log, options)).collect::<Result<Vec<_>>>()?;
     loop {
         let mut busy = false;
         for live in &mut pipelines {
             busy |= live.step(&mut log)?;
+        }
+        if !busy {
+            // Verdicts on what the input before them brought.
+            for live in &mut pipelines {
+                busy |= live.take_requests(&mut log)?;
+            }
         }
         if busy {
             continue;
@@ -46,7 +57,7 @@ pub fn run(plans: &[Plan], options: &RunOptions, dir: &Path) -> Result<Vec<Summa
         std::thread::sleep(Duration::from_millis(50));
         pipelines.iter_mut().try_for_each(|live| live.tick_if_due(&mut log))?;
     }
-    pipelines.iter_mut().map(|live| live.finish(&mut log, !options.inputs.is_empty())).collect()
+    pipelines.iter_mut().map(|live| live.finish(&mut log, events)).collect()
 }
 
 /// One process per pipeline and directory: a second one is refused.
@@ -100,6 +111,9 @@ struct Live<'p> {
     worker: Worker,
     partitions: BTreeMap<u32, Place>,
     control_topic: String,
+    inbox_topic: String,
+    /// Next inbox offset
+    inbox: i64,
     checkpoint: Duration,
     retain: u32,
     snapshot_at: Instant,
@@ -116,7 +130,7 @@ struct Place {
     /// Outputs of input before this offset are in the log
     written: i64,
     /// Control records not yet applied
-    ticks: VecDeque<(i64, Tick)>,
+    entries: VecDeque<(i64, Entry)>,
 }
 
 impl<'p> Live<'p> {
@@ -126,7 +140,9 @@ impl<'p> Live<'p> {
             plan,
             worker: Worker::new(Arc::new(plan.clone()), &options.chain),
             partitions: BTreeMap::new(),
-            control_topic: format!("{}-control", plan.spec.pipeline),
+            control_topic: topics::control(&plan.spec.pipeline),
+            inbox: log.position(&topics::inbox(&plan.spec.pipeline), 0)?.unwrap_or(0),
+            inbox_topic: topics::inbox(&plan.spec.pipeline),
             checkpoint: options.checkpoint,
             retain: options.retain,
             snapshot_at: now,
@@ -170,8 +186,7 @@ impl<'p> Live<'p> {
             }
         }
         for record in log.read(&self.control_topic, partition, place.control, usize::MAX >> 1)? {
-            let tick = serde_json::from_slice(&record.value).context("a control record")?;
-            place.ticks.push_back((record.offset, tick));
+            place.entries.push_back((record.offset, Entry::of(&record)?));
         }
         Ok(place)
     }
@@ -188,14 +203,17 @@ impl<'p> Live<'p> {
 
     fn step_partition(&mut self, log: &mut Log, partition: u32) -> Result<bool> {
         let Some(place) = self.partitions.get_mut(&partition) else { return Ok(false) };
-        if let Some((at, tick)) = place.ticks.pop_front_if(|(_, tick)| tick.offset < place.next) {
-            // A replayed tick: its output is in the log.
+        if let Some((at, entry)) = place.entries.pop_front_if(|(_, entry)| entry.offset() < place.next) {
             place.control = at + 1;
-            self.worker.tick(partition, &tick, &mut |_| {})?;
+            match entry {
+                // A replayed tick: its output is in the log.
+                Entry::Tick(tick) => self.worker.tick(partition, &tick, &mut |_| {})?,
+                Entry::Request { record, .. } => self.worker.control(partition, &record)?,
+            }
             return Ok(true);
         }
         let mut batch = log.read(&self.plan.input_topic, partition, place.next, BATCH_RECORDS)?;
-        let until = place.ticks.front().map_or(i64::MAX, |(_, tick)| tick.offset + 1);
+        let until = place.entries.front().map_or(i64::MAX, |(_, entry)| entry.offset() + 1);
         let until = if place.next < place.written { until.min(place.written) } else { until };
         cut(&mut batch, until);
         let Some(last) = batch.last() else { return Ok(false) };
@@ -237,12 +255,7 @@ impl<'p> Live<'p> {
                 w.append(&self.plan.router.topics()[*topic], partition, records)?;
             }
             if let Some(tick) = tick {
-                let value = serde_json::to_vec(tick)?;
-                w.append(
-                    &self.control_topic,
-                    partition,
-                    &[NewRecord { log_time_ms: tick.time / 1000, key: None, value }],
-                )?;
+                w.append(&self.control_topic, partition, &[Entry::Tick(*tick).record()?])?;
             }
             w.set_position(&self.plan.spec.pipeline, partition, place.written)?;
             match &snapshot {
@@ -252,6 +265,29 @@ impl<'p> Live<'p> {
         });
         fail::fail_point!("live_after_commit");
         committed
+    }
+
+    /// Copies new requests into the control topic of every partition; they are applied from there. False
+    /// if there were none, or there is no partition yet that could see them.
+    fn take_requests(&mut self, log: &mut Log) -> Result<bool> {
+        let records = log.read(&self.inbox_topic, 0, self.inbox, BATCH_RECORDS)?;
+        let Some(last) = records.last().filter(|_| !self.partitions.is_empty()) else { return Ok(false) };
+        let next = last.offset + 1;
+        let requests: Vec<_> = records.iter().filter_map(|record| request(&self.inbox_topic, record)).collect();
+        for place in self.partitions.values_mut() {
+            let offset = place.next - 1;
+            let entries = requests.iter().map(|record| Entry::Request { offset, record: record.clone() });
+            place.entries.extend((place.control..).zip(entries));
+        }
+        log.commit(|w| {
+            for (partition, place) in &self.partitions {
+                let entries = place.entries.iter().map(|(_, entry)| entry.record()).collect::<Result<Vec<_>>>()?;
+                w.append(&self.control_topic, *partition, &entries)?;
+            }
+            w.set_position(&self.inbox_topic, 0, next)
+        })?;
+        self.inbox = next;
+        Ok(true)
     }
 
     /// A tick every second, in every partition.
