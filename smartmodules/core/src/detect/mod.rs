@@ -28,11 +28,13 @@ mod judge;
 mod learned;
 mod learning;
 mod level;
+mod observe;
 mod plan;
 mod record;
 mod score;
 mod segments;
 mod series;
+mod state;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -45,17 +47,16 @@ pub fn check_detector(detector: &Detector) -> Issues {
 pub use config::{DetectConfig, DetectorRef, Named as NamedDetector};
 pub use detector::Detector;
 
-use crate::clock::NEVER;
 use crate::config::{Issue, Issues, fail_on_errors};
 use crate::row::{Fields, Kind, Output, Row, Slot};
-use crate::stage::{Context, Control, Counters, RestoreError, Stage, Tick, count, load, save};
+use crate::stage::{Context, Control, Counters, RestoreError, Stage, Tick, load, save};
 use detector::{Preset, short_name};
 use forest::Learner;
 use learned::Learned;
 use plan::{Plan, check_step};
 use record::{Record, closed, head};
 use segments::{Limit, Saved, Segment, Segments};
-use serde::{Deserialize, Serialize};
+use state::State;
 use std::sync::Arc;
 
 /// Insights that wait for an output; beyond it what was learned is not told.
@@ -112,73 +113,6 @@ enum Interest {
 
 /// Fields that the stage writes.
 const OWN: [&str; 4] = ["anomaly", "anomaly_id", "detection_score", "detection"];
-
-/// What is remembered beside segments and models.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct State {
-    clock: i64,
-    /// Anomalies that end up to here are due
-    due_until: i64,
-    /// Offset and log time of the newest row or tick
-    trigger: (i64, i64),
-    /// When drift is looked for next
-    adapt_at: i64,
-    #[serde(deserialize_with = "count")]
-    insights: u64,
-    /// Insights not yet written: time, fields by name as JSON
-    waiting: Vec<(i64, Vec<(String, String)>)>,
-    counts: Counts,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-struct Counts {
-    #[serde(deserialize_with = "count")]
-    input: u64,
-    #[serde(deserialize_with = "count")]
-    rows: u64,
-    #[serde(deserialize_with = "count")]
-    observations: u64,
-    #[serde(deserialize_with = "count")]
-    missing: u64,
-    #[serde(deserialize_with = "count")]
-    revisions: u64,
-    #[serde(deserialize_with = "count")]
-    scored: u64,
-    #[serde(deserialize_with = "count")]
-    detections: u64,
-    #[serde(deserialize_with = "count")]
-    in_range: u64,
-    #[serde(deserialize_with = "count")]
-    small: u64,
-    #[serde(deserialize_with = "count")]
-    few_events: u64,
-    #[serde(deserialize_with = "count")]
-    mix_shift: u64,
-    #[serde(deserialize_with = "count")]
-    anomalies: u64,
-    #[serde(deserialize_with = "count")]
-    closed: u64,
-    #[serde(deserialize_with = "count")]
-    evicted: u64,
-    #[serde(deserialize_with = "count")]
-    feedback: u64,
-    #[serde(deserialize_with = "count")]
-    feedback_ignored: u64,
-}
-
-impl Default for State {
-    fn default() -> Self {
-        State {
-            clock: NEVER,
-            due_until: NEVER,
-            trigger: (-1, 0),
-            adapt_at: i64::MIN,
-            insights: 0,
-            waiting: Vec::new(),
-            counts: Counts::default(),
-        }
-    }
-}
 
 impl Stage for DetectStage {
     const NAME: &'static str = "detect";
