@@ -4,6 +4,7 @@ use crate::chain::front::front_len;
 use crate::check::names::Known;
 use crate::check::structure::first_sentence;
 use crate::check::{pipeline_schema, stages};
+use crate::detectors;
 use crate::model::{Origin, Pipeline, Placement, Uses};
 use crate::params::{Shape, params, shape};
 use crate::plan::PlanSpec;
@@ -64,7 +65,9 @@ fn write(pipeline: &Pipeline, text: &mut String) -> std::fmt::Result {
         let with = node.get("with");
         let before = known.made.len();
         known.pass(stage.name, with);
-        let reads = stage.lint(&with.map_or_else(|| "{}".into(), Node::to_json), &context).reads;
+        let config = with.map_or_else(|| "{}".into(), Node::to_json);
+        let inlined = detectors::inline(stage.name, &config, &pipeline.detectors).ok().flatten();
+        let reads = stage.lint(&inlined.unwrap_or(config), &context).reads;
         writeln!(text, "   reads: {}", words(&reads))?;
         writeln!(text, "   adds: {}", words(&known.made[before..]))?;
         if !known.events_pass {

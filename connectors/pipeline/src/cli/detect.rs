@@ -79,7 +79,7 @@ pub struct DetectArgs {
 enum PresetArg {
     /// isolation-forest 0.4, statistical-threshold 0.3, trend-analysis 0.3
     Ensemble,
-    /// novelty: the default of the shipped pipelines
+    /// novelty: nothing like it was seen before; half of the shipped pipelines' page-speed
     Best,
 }
 
@@ -135,9 +135,7 @@ fn over_csv(args: &DetectArgs, file: &Path, value: &str) -> Result<()> {
             (name.clone(), json!({ "preset": name }))
         }
     };
-    // A series of its own: one metric, no segments.
-    document["metrics"] = json!(["value"]);
-    document["baselines"]["segmentation"] = json!([]);
+    of_one_series(&mut document);
     let found = series.score(&id, document, args.plot.is_some(), &args.engine.options())?;
     match args.out == Path::new("-") {
         true => series.write(&found.scores, stdout().lock())?,
@@ -152,6 +150,20 @@ fn over_csv(args: &DetectArgs, file: &Path, value: &str) -> Result<()> {
         plot::svg(path, &format!("{name}: {value}, detector {id}"), &found.points)?;
     }
     Ok(())
+}
+
+/// A series of its own: one metric, no segments, no other features.
+fn of_one_series(document: &mut Value) {
+    document["metrics"] = json!(["value"]);
+    document["baselines"]["segmentation"] = json!([]);
+    if let Some(features) = document.pointer_mut("/training/features") {
+        *features = json!({});
+    }
+    for method in document.pointer_mut("/algorithm/methods").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(parameters) = method.get_mut("parameters").and_then(Value::as_object_mut) {
+            parameters.remove("features");
+        }
+    }
 }
 
 /// What the step `detect` is told beside its detector.

@@ -1,6 +1,6 @@
 //! A series in a CSV file, scored row by row: one row out per row in, in the same order.
 //!
-//! Columns out: `timestamp` and `value` as they were read, `anomaly_score` of 0 to 1, 0 while the
+//! Columns out: `timestamp` and `value` as they were read (a line with nothing on it is no row), `anomaly_score` of 0 to 1, 0 while the
 //! detector warms up and for a value that is missing. Times that are irregular, equal or go back, or
 //! that cannot be read, drop nothing: what cannot be read counts as the time of the row before. Each
 //! row is scored before the next is seen.
@@ -23,8 +23,8 @@ const BATCH: usize = 2000;
 /// A CSV file and the columns of a series in it.
 #[derive(Debug, Clone)]
 pub struct Series {
-    /// Texts of the columns, as they were read
-    pub rows: Vec<(String, String)>,
+    /// Bytes of the columns, as they were read: of any encoding
+    pub rows: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 /// What was found in a series.
@@ -41,19 +41,20 @@ impl Series {
     pub fn read(path: &Path, time: &str, value: &str) -> Result<Series> {
         let of_file = || path.display().to_string();
         let mut reader = csv::ReaderBuilder::new().flexible(true).from_path(path).with_context(of_file)?;
-        let header = reader.headers().with_context(of_file)?.clone();
-        let column = |name: &str| match header.iter().position(|column| column == name) {
+        let header = reader.byte_headers().with_context(of_file)?.clone();
+        let column = |name: &str| match header.iter().position(|column| column == name.as_bytes()) {
             Some(at) => Ok(at),
             None => {
-                let known: Vec<&str> = header.iter().collect();
-                bail!("{}: there is no column `{name}`; it has {}", path.display(), known.join(", "))
+                let known: Vec<_> = header.iter().map(String::from_utf8_lossy).collect();
+                let known = if known.is_empty() { "no header line".into() } else { known.join(", ") };
+                bail!("{}: there is no column `{name}`; it has {known}", path.display())
             }
         };
         let (time, value) = (column(time)?, column(value)?);
         let mut rows = Vec::new();
-        for record in reader.records() {
+        for record in reader.byte_records() {
             let record = record.with_context(of_file)?;
-            let text = |at: usize| record.get(at).unwrap_or_default().to_string();
+            let text = |at: usize| record.get(at).unwrap_or_default().to_vec();
             rows.push((text(time), text(value)));
         }
         Ok(Series { rows })
@@ -79,12 +80,11 @@ impl Series {
         let mut times = Times::default();
         let mut batch = Vec::with_capacity(BATCH);
         for (offset, (time, value)) in self.rows.iter().enumerate() {
-            let value = value.trim().parse::<f64>().ok().filter(|x| x.is_finite());
             batch.push(LogRecord {
                 offset: offset as i64,
-                log_time_ms: times.read(time) / 1000,
+                log_time_ms: times.read(&String::from_utf8_lossy(time)) / 1000,
                 key: None,
-                value: json!({ "value": value }).to_string().into_bytes(),
+                value: json!({ "value": number(value) }).to_string().into_bytes(),
             });
             if batch.len() == BATCH {
                 chain.process(&batch, &mut emit)?;
@@ -94,7 +94,7 @@ impl Series {
         chain.process(&batch, &mut emit)?;
         ensure!(found.scores.len() == self.rows.len(), "{} rows in, {} out", self.rows.len(), found.scores.len());
         for (point, (time, value)) in found.points.iter_mut().zip(&self.rows) {
-            (point.time, point.value) = (time.clone(), value.trim().parse().ok());
+            (point.time, point.value) = (String::from_utf8_lossy(time).into(), number(value));
         }
         Ok(found)
     }
@@ -104,10 +104,15 @@ impl Series {
         let mut writer = csv::Writer::from_writer(out);
         writer.write_record(["timestamp", "value", "anomaly_score"])?;
         for ((time, value), score) in self.rows.iter().zip(scores) {
-            writer.write_record([time.as_str(), value, &score.to_string()])?;
+            writer.write_record([time, value, score.to_string().as_bytes()])?;
         }
         Ok(writer.flush()?)
     }
+}
+
+/// A finite number; anything else is a missing value.
+fn number(text: &[u8]) -> Option<f64> {
+    std::str::from_utf8(text).ok()?.trim().parse().ok().filter(|x: &f64| x.is_finite())
 }
 
 /// Reads times of any usual form: RFC 3339, with or without zone (then UTC) and time of day, or a number
@@ -140,7 +145,7 @@ mod tests {
     use crate::chain::Placement;
 
     fn series(rows: impl Iterator<Item = (String, String)>) -> Series {
-        Series { rows: rows.collect() }
+        Series { rows: rows.map(|(time, value)| (time.into_bytes(), value.into_bytes())).collect() }
     }
 
     fn scored(series: &Series, preset: &str) -> Vec<f64> {

@@ -32,9 +32,18 @@ impl Point {
     }
 }
 
+/// Values beyond this are drawn as this, so that the axis is finite.
+const LARGEST: f64 = 1e30;
+
+/// Text without control characters, which XML does not have.
+fn plain(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
+}
+
 /// Draws `points` into a file. The range is drawn as far as the values go and a quarter beyond.
 pub fn svg(path: &Path, title: &str, points: &[Point]) -> Result<()> {
-    let values = || points.iter().filter_map(|p| p.value);
+    let value = |p: &Point| p.value.map(|x| x.clamp(-LARGEST, LARGEST));
+    let values = || points.iter().filter_map(value);
     let (low, high) = values().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
     let (low, high) =
         if low.is_finite() && low < high { (low, high) } else { (low.clamp(-1.0, 0.0), low.clamp(0.0, 1.0) + 1.0) };
@@ -43,9 +52,9 @@ pub fn svg(path: &Path, title: &str, points: &[Point]) -> Result<()> {
     let failed = |e: &dyn std::fmt::Display| anyhow!("{}: {e}", path.display());
     let area = SVGBackend::new(path, (1200, 480)).into_drawing_area();
     area.fill(&WHITE).map_err(|e| failed(&e))?;
-    let label = |n: &usize| points.get(*n).map_or_else(String::new, |p| p.time.clone());
+    let label = |n: &usize| points.get(*n).map_or_else(String::new, |p| plain(&p.time));
     let mut chart = ChartBuilder::on(&area)
-        .caption(title, ("sans-serif", 18))
+        .caption(plain(title), ("sans-serif", 18))
         .margin(12)
         .x_label_area_size(36)
         .y_label_area_size(64)
@@ -62,9 +71,9 @@ pub fn svg(path: &Path, title: &str, points: &[Point]) -> Result<()> {
         chart.draw_series(AreaSeries::new(top, low, BLUE.mix(0.15))).map_err(|e| failed(&e))?;
         chart.draw_series(AreaSeries::new(bottom, low, WHITE)).map_err(|e| failed(&e))?;
     }
-    let line = points.iter().enumerate().filter_map(|(n, p)| Some((n, p.value?)));
+    let line = points.iter().enumerate().filter_map(|(n, p)| Some((n, value(p)?)));
     chart.draw_series(LineSeries::new(line, BLACK)).map_err(|e| failed(&e))?;
-    let marked = points.iter().enumerate().filter(|(_, p)| p.anomaly).filter_map(|(n, p)| Some((n, p.value?)));
+    let marked = points.iter().enumerate().filter(|(_, p)| p.anomaly).filter_map(|(n, p)| Some((n, value(p)?)));
     chart.draw_series(marked.map(|at| Circle::new(at, 3, ShapeStyle::from(&RED).filled()))).map_err(|e| failed(&e))?;
     area.present().map_err(|e| failed(&e))
 }
@@ -88,8 +97,10 @@ mod tests {
         assert!(text.starts_with("<svg") && text.contains("a &amp; b"));
         assert_eq!(text.matches("<circle").count(), 1);
         assert!(text.contains("<polyline") && text.contains("<polygon"));
-        for points in [vec![], vec![point(1)]] {
-            svg(&path, "few", &points).unwrap();
+        let huge = |x: f64| Point { time: "\0".into(), value: Some(x), ..Point::default() };
+        for points in [vec![], vec![point(1)], vec![huge(1e308), huge(5.0), huge(-1e308)]] {
+            svg(&path, "few\u{1}", &points).unwrap();
+            assert!(!std::fs::read_to_string(&path).unwrap().contains(['\0', '\u{1}']));
         }
     }
 }

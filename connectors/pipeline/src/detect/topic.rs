@@ -60,7 +60,11 @@ struct Found {
     input: Vec<Value>,
     features: Vec<Value>,
     raw: Vec<Value>,
+    /// Rows judged within the time window, and all of them
     rows: u64,
+    judged: u64,
+    /// Rows that say nothing of the detector's metrics
+    passed: u64,
     detections: u64,
     dead: u64,
     records: Vec<(Kind, Value)>,
@@ -74,6 +78,14 @@ pub fn run(request: &Request, place: &mut Place, options: &ChainOptions) -> Resu
     for partition in 0..partitions {
         let options = ChainOptions { partition, ..options.clone() };
         scan(request, place, partition, &options, &mut found).with_context(|| format!("partition {partition}"))?;
+    }
+    if found.judged == 0 && found.passed + found.dead > 0 {
+        tracing::warn!(
+            passed = found.passed,
+            dead_letters = found.dead,
+            "no record of `{}` was judged: see --time, --window and --field",
+            request.topic
+        );
     }
     let result = result(request, &found, started.elapsed());
     if request.store {
@@ -93,9 +105,14 @@ fn scan(request: &Request, place: &mut Place, partition: u32, options: &ChainOpt
     let mut chain = Chain::new(&spec(request), options)?.with_fields(fields);
     let inside = |us: i64| request.from.is_none_or(|from| us >= from) && request.to.is_none_or(|to| us < to);
     let mut emit = |row: &Row<'_>| match row.meta.kind {
-        Kind::Event if !row.has(slots[1]) => {}
+        Kind::Event if !row.has(slots[1]) => found.passed += 1,
         // What lies before the window is learned, and not told.
-        Kind::Event if inside(row.meta.event_time) => found.row(row, row.get(slots[0]).to_json(), request.limit),
+        Kind::Event => {
+            found.judged += 1;
+            if inside(row.meta.event_time) {
+                found.row(row, row.get(slots[0]).to_json(), request.limit);
+            }
+        }
         Kind::Anomaly | Kind::Alert | Kind::Insight if inside(row.meta.event_time) => {
             found.records.push((row.meta.kind, json_of(row)));
         }
@@ -209,8 +226,9 @@ fn result(request: &Request, found: &Found, elapsed: Duration) -> Value {
             "processingTime": milliseconds,
         },
         "performance": {
-            "detectionLatency": milliseconds,
-            "throughput": found.rows as f64 / elapsed.as_secs_f64().max(1e-9),
+            // Milliseconds per row, reading included; rows before the window are judged too.
+            "detectionLatency": (found.judged > 0).then(|| milliseconds / found.judged as f64),
+            "throughput": found.judged as f64 / elapsed.as_secs_f64().max(1e-9),
             "resourceUsage": resources(),
         },
     })

@@ -70,16 +70,15 @@ impl DetectStage {
             }
         });
         if performance + concept == 0 {
-            self.learned.adjust(&self.plan);
+            self.learned.end_period(false, &self.plan);
             return;
         }
         let before = self.condition();
         if retrains && let Some(plan) = &self.plan.forest {
             self.learner.retrain(plan, clock);
         }
-        if self.detector.adaptation.methods.contains(&AdaptationMethod::ThresholdAdjustment) {
-            self.learned.adjust(&self.plan);
-        }
+        let adjusts = self.detector.adaptation.methods.contains(&AdaptationMethod::ThresholdAdjustment);
+        self.learned.end_period(adjusts, &self.plan);
         let methods: Vec<&str> = self
             .detector
             .adaptation

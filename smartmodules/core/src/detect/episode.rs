@@ -22,6 +22,28 @@ pub(super) struct Episode {
     pub peak: Peak,
     /// Set once it is an anomaly
     pub anomaly_id: Option<Box<str>>,
+    /// What its first record said, as a JSON object
+    pub told: Option<Box<str>>,
+}
+
+/// The strongest detection behind an episode: what found it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Detection {
+    pub time: i64,
+    pub score: f64,
+    pub threshold: f64,
+    pub confidence: f64,
+    /// By method, 0 for one that said nothing
+    pub scores: Vec<f32>,
+    /// JSON list of what every method said
+    pub methods: Box<str>,
+}
+
+impl Detection {
+    /// Memory in bytes: the struct and what it owns.
+    pub fn bytes(&self) -> usize {
+        88 + 4 * self.scores.len() + self.methods.len()
+    }
 }
 
 /// The worst observation.
@@ -30,7 +52,6 @@ pub(super) struct Peak {
     pub time: i64,
     pub value: f64,
     pub expected: f64,
-    pub score: f64,
 }
 
 /// What an observation is to the episode of its series.
@@ -56,7 +77,7 @@ pub(super) enum Change {
 impl Episode {
     /// Memory in bytes that it owns.
     pub fn bytes(&self) -> usize {
-        self.anomaly_id.as_ref().map_or(0, |id| id.len())
+        [&self.anomaly_id, &self.told].into_iter().flatten().map(|text| text.len()).sum()
     }
 }
 
@@ -73,7 +94,9 @@ pub(super) fn step(episode: &mut Option<Episode>, evidence: &Evidence, plan: &Pl
             }
         }
         Some(open) if open.anomaly_id.is_some() => return Change::Nothing,
-        _ if begins => *episode = Some(Episode { start: time, last: time, count: 1, up, peak, anomaly_id: None }),
+        _ if begins => {
+            *episode = Some(Episode { start: time, last: time, count: 1, up, peak, anomaly_id: None, told: None })
+        }
         _ => *episode = None,
     }
     match episode {

@@ -36,6 +36,8 @@ pub(super) struct About {
     pub time: i64,
     pub events: Option<u64>,
     pub mix_shift: bool,
+    /// Does the forest learn this observation?
+    pub learns: bool,
 }
 
 impl About {
@@ -62,9 +64,15 @@ impl DetectStage {
         segment.seen = self.state.counts.rows;
         let events = row.get(self.slots.count).as_f64().filter(|n| *n >= 0.0).map(|n| n as u64);
         let mix_shift = self.observe_mix(row, (time, events), &mut segment);
-        let about = About { time, events, mix_shift };
-        for value in values {
-            self.observe(row, &mut segment, value, &about, &mut found);
+        let about = About { time, events, mix_shift, learns: false };
+        // Metrics of one row stand beside each other before the first is judged.
+        for (metric, value) in &values {
+            self.join(&mut segment, *metric, *value, &about);
+        }
+        for (at, value) in values.iter().enumerate() {
+            // One row for the forest, unless each metric's own value is a feature.
+            let learns = at + 1 == values.len() || self.plan.sources.value;
+            self.observe(row, &mut segment, *value, &About { learns, ..about }, &mut found);
         }
         found.score.get_or_insert(None);
         found.anomaly = segment.anomaly().map(|open| open.map(Into::into));

@@ -7,14 +7,13 @@
 //! `resolved` after T hours it is 1/(1 + T) and y is 1: what is dealt with at once mattered. Weights stay
 //! at least 0.02 and add up to 1; θ stays within half of the written threshold and half way to 1.
 //!
-//! Threshold adjustment. The scores since the last time are counted in 50 classes; θ goes to the edge
-//! above which as many lie as detections did in the period before, within the same bounds.
+//! Threshold adjustment. The scores of a period are counted in 50 classes; if more lay above θ than in the
+//! period before, θ rises to the edge above which as many do, within the same bounds.
 //!
 //! `exp` may differ between native and WASM in the last digit.
 
 use super::learning::{Feedback, FeedbackSource};
 use super::plan::Plan;
-use super::score::Finding;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -32,7 +31,7 @@ pub(super) struct Learned {
     pub threshold: f64,
     /// Scores since the last adjustment, by class
     classes: Vec<u64>,
-    /// Share of detections in the period before
+    /// Share of scores above the threshold in the period before
     rate: Option<f64>,
     remembered: VecDeque<Remembered>,
     #[serde(deserialize_with = "crate::stage::count")]
@@ -69,12 +68,11 @@ impl Learned {
         }
     }
 
-    /// Remembers an anomaly until its verdict.
-    pub fn remember(&mut self, anomaly_id: &str, findings: &[Option<Finding>]) {
+    /// Remembers an anomaly, and the methods' scores, until its verdict.
+    pub fn remember(&mut self, anomaly_id: &str, scores: Vec<f32>) {
         if self.remembered.len() == REMEMBERED {
             self.remembered.pop_front();
         }
-        let scores = findings.iter().map(|f| f.as_ref().map_or(0.0, |f| f.score as f32)).collect();
         self.remembered.push_back(Remembered { anomaly_id: anomaly_id.into(), scores });
     }
 
@@ -109,22 +107,21 @@ impl Learned {
         true
     }
 
-    /// Moves the threshold to where as many scores lie above it as before, and begins to count anew.
-    pub fn adjust(&mut self, plan: &Plan) {
+    /// A period ends. If more scores lay above the threshold than in the one before and it `adjusts`, the
+    /// threshold rises to where as many do; it never falls, for a calm period is no reason to be told more.
+    pub fn end_period(&mut self, adjusts: bool, plan: &Plan) {
         let all: u64 = self.classes.iter().sum();
         if all == 0 {
             return;
         }
         let above = |edge: usize| self.classes.iter().skip(edge).sum::<u64>() as f64 / all as f64;
         let now = (self.threshold * CLASSES as f64).round() as usize;
-        let found = above(now);
-        if let Some(rate) = self.rate
-            && found > rate.max(1.0 / all as f64)
-        {
-            let edge = (now..CLASSES).find(|edge| above(*edge) <= rate.max(1.0 / all as f64)).unwrap_or(CLASSES);
+        let allowed = self.rate.map(|rate| rate.max(1.0 / all as f64));
+        if let Some(rate) = allowed.filter(|rate| adjusts && above(now) > *rate) {
+            let edge = (now..CLASSES).find(|edge| above(*edge) <= rate).unwrap_or(CLASSES);
             self.threshold = bounded(edge as f64 / CLASSES as f64, plan);
         }
-        self.rate.get_or_insert(found);
+        self.rate = Some(above((self.threshold * CLASSES as f64).round() as usize));
         self.classes.fill(0);
     }
 

@@ -127,7 +127,7 @@ words!(
 pub struct Baselines {
     /// Only `rolling-percentile`.
     pub method: BaselineMethod,
-    /// The percentile, above 0 and below 100. Default: 75.
+    /// The percentile, 0.01 to 99.99. Default: 75.
     pub percentile: f64,
     /// Over how much event time, up to 31d. Default: 24h.
     pub window: Span,

@@ -314,10 +314,11 @@ impl DetectStage {
     fn close(&mut self, segment: &mut Segment, metric: usize, time: i64, why: &str) -> Option<Record> {
         let series = segment.series.get_mut(metric)?.as_mut()?;
         let episode = series.episode.take()?;
+        let detection = series.detection.take();
         let id = episode.anomaly_id.as_deref()?;
         self.state.counts.closed += 1;
         let mut fields = head(&self.context, &self.id, &[id.as_bytes(), b"closed"]);
-        fields.extend(closed(&episode, self.plan.metrics.get(metric)?, &segment.labels, why));
+        fields.extend(closed(&episode, detection.as_deref(), &segment.labels, why));
         Some(Record { kind: Kind::Anomaly, time, key: segment.record_key.clone(), fields })
     }
 }

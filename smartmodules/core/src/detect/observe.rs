@@ -20,6 +20,15 @@ use std::sync::Arc;
 const FAR: f64 = 100.0;
 
 impl DetectStage {
+    /// Puts a metric beside the others of its window end.
+    pub(super) fn join(&self, segment: &mut Segment, metric: usize, value: Option<f64>, about: &About) {
+        let series = segment.series.get(metric).and_then(Option::as_ref);
+        let forecast = series.and_then(|s| s.level.forecast(about.time, about.n(), self.plan.smoothing));
+        if let Some(value) = value {
+            join(&mut segment.join, metric, about.time, value, forecast);
+        }
+    }
+
     /// Judges one metric of a row, and learns it.
     pub(super) fn observe(
         &mut self,
@@ -57,11 +66,14 @@ impl DetectStage {
     ) {
         self.state.counts.observations += 1;
         let forecast = series.level.forecast(about.time, about.n(), plan.smoothing);
-        join(&mut segment.join, metric, about.time, value, forecast);
         let features = self.features(row, &segment.join, (metric, about.time), plan);
         let mut judged = self.judged(series, (metric, value), about, forecast, &features, plan);
         let mut evidence = self.weigh(&mut judged, forecast, about, plan);
         if judged.detected {
+            let fresh = about.time > series.armed_until && series.episode.is_none();
+            if fresh || series.detection.as_ref().is_none_or(|known| judged.score > Some(known.score)) {
+                series.detection = Some(Box::new(judged.detection(about.time)));
+            }
             series.armed_until = about.time.saturating_add(plan.validation.fold.us());
         }
         evidence.begins |= evidence.outside && about.time <= series.armed_until;
@@ -71,9 +83,12 @@ impl DetectStage {
             judged.contributions = self.contributions(&features, judged.metric, plan);
             let id = anomaly_id(&self.context, &self.id, judged.metric, &segment.key, episode.start);
             let mut fields = head(&self.context, &self.id, &[id.as_bytes(), b"open"]);
-            self.learned.remember(&id, &judged.findings);
+            let detection = series.detection.get_or_insert_with(|| Box::new(judged.detection(about.time)));
+            self.learned.remember(&id, detection.scores.clone());
             episode.anomaly_id = Some(id.into());
-            fields.extend(opened(episode, &judged, &segment.labels));
+            let told = judged.told(detection);
+            fields.extend(opened(episode, &told, &segment.labels));
+            episode.told = Some(told.to_string().into());
             self.state.counts.anomalies += 1;
             found.records.push(Record {
                 kind: Kind::Anomaly,
@@ -84,7 +99,7 @@ impl DetectStage {
         }
         segment.scored |= judged.score.is_some();
         found.note(&judged, self.detail);
-        if let Some(forest) = plan.forest.as_ref().filter(|_| plan.sources.is_known(&features)) {
+        if let Some(forest) = plan.forest.as_ref().filter(|_| about.learns && plan.sources.is_known(&features)) {
             self.learner.learn(forest, about.time, &features);
         }
         series.learn((about.time, value, about.n()), forecast, plan);
@@ -193,7 +208,7 @@ impl DetectStage {
             judged.excluded = Some(name);
             *counter += 1;
         }
-        let peak = Peak { time: about.time, value: judged.value, expected, score: judged.score.unwrap_or(0.0) };
+        let peak = Peak { time: about.time, value: judged.value, expected };
         Evidence { time: about.time, begins: judged.detected && outside, outside, up: off > 0.0, peak }
     }
 
@@ -212,7 +227,6 @@ impl DetectStage {
     }
 }
 
-/// Puts a metric beside the others of its window end.
 fn join(join: &mut Join, metric: usize, time: i64, value: f64, forecast: Option<Forecast>) {
     if time > join.end {
         join.end = time;

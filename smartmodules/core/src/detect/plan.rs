@@ -4,13 +4,14 @@ use super::baseline::{BaselinePlan, SLOTS_MAX};
 use super::best::BestConfig;
 use super::config::DetectConfig;
 use super::detector::{
-    Detector, MethodName, Parameters, Side, Statistic, Validation, Voting, WeightedMethod, short_name,
+    Detector, METRICS, MethodName, Parameters, Side, Statistic, Validation, Voting, WeightedMethod, short_name,
 };
 use super::forest::ForestPlan;
 use super::learning::DerivedFeature;
 use super::level::Smoothing;
 use super::window::{StatisticalPlan, TrendPlan};
 use crate::config::{Issue, Issues};
+use crate::duration::Span;
 use crate::math::ForestParams;
 use crate::row::Kind;
 use crate::value::Value;
@@ -269,9 +270,13 @@ fn ranges(detector: &Detector, issues: &mut Issues) {
     check("algorithm.threshold", detector.algorithm().threshold, 0.0, 1.0);
     check("training.window_size", f64::from(detector.training.window_size), 64.0, 100_000.0);
     check("thresholds.confidence", detector.thresholds.confidence, 0.5, 0.999_999_999);
-    check("baselines.percentile", detector.baselines.percentile, 0.0, 100.0);
+    check("baselines.percentile", detector.baselines.percentile, 0.01, 99.99);
     check("validation.min_count", f64::from(detector.validation.min_count), 1.0, 10_000.0);
     check("validation.mix_shift", detector.validation.mix_shift, 0.0, 1.0);
+    if detector.baselines.window > Span::minutes(31 * 24 * 60) {
+        let message = format!("expected up to 31d, found {}", detector.baselines.window);
+        issues.push(Issue::error("baselines.window", message));
+    }
     let (window, slot) = (detector.baselines.window.us(), detector.baselines.update_frequency.us());
     if slot <= 0 || window / slot.max(1) > SLOTS_MAX || window < slot {
         let message = format!(
@@ -295,11 +300,21 @@ fn ranges(detector: &Detector, issues: &mut Issues) {
         issues.push(Issue::error("metrics", message));
     }
     for (at, metric) in detector.metrics.iter().enumerate() {
-        if metric.is_empty() || detector.metrics[..at].contains(metric) {
+        let path = format!("metrics[{at}]");
+        if metric.is_empty() || detector.metrics[..at].iter().any(|m| short_name(m) == short_name(metric)) {
             let message = format!("expected a metric's name, each once, found `{metric}`");
-            issues.push(Issue::error(format!("metrics[{at}]"), message));
+            issues.push(Issue::error(path, message));
+        } else if let Some(near) = misspelt(metric) {
+            let issue = Issue::warning(path, format!("`{metric}` is no web vital: a metric of your own"));
+            issues.push(issue.hint(format!("did you mean `{near}`?")));
         }
     }
+}
+
+/// The long name that a metric's name is almost.
+fn misspelt(metric: &str) -> Option<&'static str> {
+    let near = |long: &str| (1..=2).contains(&strsim::damerau_levenshtein(long, metric));
+    METRICS.iter().map(|(long, _)| *long).find(|long| near(long))
 }
 
 /// Kinds that are looked at, and what is wrong with the step itself.

@@ -6,7 +6,7 @@
 
 use super::baseline::Known;
 use super::detector::{MethodName, short_name};
-use super::episode::{Episode, Peak};
+use super::episode::{Detection, Episode, Peak};
 use super::score::Finding;
 use crate::row::{Kind, Meta, Output};
 use crate::stage::Context;
@@ -49,9 +49,34 @@ impl Judged<'_> {
         }
     }
 
+    /// What found it, if it is a detection.
+    pub fn detection(&self, time: i64) -> Detection {
+        let score = |finding: &Option<Finding>| finding.as_ref().map_or(0.0, |f| f.score as f32);
+        Detection {
+            time,
+            score: self.score.unwrap_or_default(),
+            threshold: self.threshold,
+            confidence: self.confidence,
+            scores: self.findings.iter().map(score).collect(),
+            methods: Json::from(self.methods()).to_string().into(),
+        }
+    }
+
+    /// What is told of an anomaly that opens here: this observation, and what found it.
+    pub fn told(&self, detection: &Detection) -> Json {
+        let mut told = self.explanation();
+        if let Some(fields) = told.as_object_mut() {
+            fields.extend(detection.fields());
+        }
+        told
+    }
+
+    fn methods(&self) -> Vec<Json> {
+        self.names.iter().zip(&self.weights).zip(&self.findings).map(method).collect()
+    }
+
     /// The parts that a record and `detection` share.
     pub fn explanation(&self) -> Json {
-        let methods: Vec<Json> = self.names.iter().zip(&self.weights).zip(&self.findings).map(method).collect();
         let share = |(name, share): &(String, f64)| json!({ "feature": name, "share": share });
         json!({
             "metric": self.metric,
@@ -61,7 +86,7 @@ impl Judged<'_> {
             "expected": self.expected,
             "range": self.range.map(|(low, high)| [low, high]),
             "direction": self.direction(),
-            "methods": methods,
+            "methods": self.methods(),
             "contributions": self.contributions.iter().map(share).collect::<Vec<_>>(),
             "absent": self.absent,
             "confidence": self.confidence,
@@ -144,81 +169,104 @@ pub(super) fn head(context: &Context, detector: &str, parts: &[&[u8]]) -> Vec<(&
     ]
 }
 
-/// The record of an anomaly that opens with this observation.
-pub(super) fn opened(episode: &Episode, judged: &Judged<'_>, labels: &str) -> Vec<(&'static str, Json)> {
-    let id = episode.anomaly_id.as_deref().unwrap_or_default();
+/// The record of an anomaly that opens, with what is told of it.
+pub(super) fn opened(episode: &Episode, told: &Json, labels: &str) -> Vec<(&'static str, Json)> {
+    let number = |name: &str| told[name].as_f64().unwrap_or_default();
+    let metric = told["metric"].as_str().unwrap_or_default();
     let segment = parsed(labels);
-    let mut fields = vec![("anomaly_id", Json::from(id)), ("state", "open".into())];
-    let summary = summary(judged.metric, &segment, &episode.peak);
-    fields.push(("segment", segment));
-    fields.extend([
-        ("started_at", time::format(episode.start).into()),
-        ("ended_at", Json::Null),
-        ("observations", episode.count.into()),
-        ("summary", summary.into()),
-    ]);
-    if let Json::Object(parts) = judged.explanation() {
-        fields.extend(EXPLAINED.iter().map(|name| (*name, parts.get(*name).cloned().unwrap_or_default())));
-    }
+    let summary = summary(metric, &segment, number("value"), number("expected"));
+    let mut fields = common(episode, "open", segment, summary);
+    fields.push(("ended_at", Json::Null));
+    fields.extend(TOLD.iter().map(|name| (*name, told[*name].clone())));
     fields
 }
 
-/// Parts of an explanation that stand in an anomaly's record.
-const EXPLAINED: [&str; 13] = [
+/// What an anomaly's records say beside its state.
+const TOLD: [&str; 14] = [
     "metric",
     "value",
-    "score",
-    "threshold",
     "expected",
     "range",
     "direction",
-    "methods",
     "contributions",
     "absent",
-    "confidence",
     "baseline",
     "events",
+    "score",
+    "threshold",
+    "confidence",
+    "methods",
+    "detected_at",
 ];
 
-/// The record of an anomaly's end.
-pub(super) fn closed(episode: &Episode, metric: &str, labels: &str, why: &str) -> Vec<(&'static str, Json)> {
-    let id = episode.anomaly_id.as_deref().unwrap_or_default();
-    let Peak { time: at, value, expected, score } = episode.peak;
+/// The record of an anomaly's end: what was told of it, but for the peak and the strongest detection.
+pub(super) fn closed(
+    episode: &Episode,
+    detection: Option<&Detection>,
+    labels: &str,
+    why: &str,
+) -> Vec<(&'static str, Json)> {
+    let Peak { time: at, value, expected } = episode.peak;
+    let mut told = parsed(episode.told.as_deref().unwrap_or_default());
+    if !told.is_object() {
+        told = json!({});
+    }
+    if let (Some(told), Some(detection)) = (told.as_object_mut(), detection) {
+        told.extend(detection.fields());
+    }
     let segment = parsed(labels);
-    let summary = format!("{} has ended", summary(metric, &segment, &episode.peak));
-    vec![
-        ("anomaly_id", id.into()),
-        ("state", "closed".into()),
-        ("segment", segment),
-        ("started_at", time::format(episode.start).into()),
+    let summary = summary(told["metric"].as_str().unwrap_or_default(), &segment, value, expected);
+    let mut fields = common(episode, "closed", segment, format!("{summary} has ended"));
+    fields.extend([
         ("ended_at", time::format(episode.last).into()),
-        ("observations", episode.count.into()),
-        ("summary", summary.into()),
-        ("metric", metric.into()),
-        ("value", value.into()),
-        ("score", score.into()),
-        ("expected", expected.into()),
-        ("direction", if episode.up { "up" } else { "down" }.into()),
         ("peak_at", time::format(at).into()),
         ("reason", why.into()),
+    ]);
+    (told["value"], told["expected"]) = (value.into(), expected.into());
+    fields.extend(TOLD.iter().map(|name| (*name, told[*name].clone())));
+    fields
+}
+
+fn common(episode: &Episode, state: &str, segment: Json, summary: String) -> Vec<(&'static str, Json)> {
+    vec![
+        ("anomaly_id", episode.anomaly_id.as_deref().unwrap_or_default().into()),
+        ("state", state.into()),
+        ("segment", segment),
+        ("started_at", time::format(episode.start).into()),
+        ("observations", episode.count.into()),
+        ("summary", summary.into()),
     ]
 }
 
-fn parsed(labels: &str) -> Json {
-    serde_json::from_str(labels).unwrap_or_default()
+impl Detection {
+    /// As records say it.
+    fn fields(&self) -> serde_json::Map<String, Json> {
+        let fields = [
+            ("score", self.score.into()),
+            ("threshold", self.threshold.into()),
+            ("confidence", self.confidence.into()),
+            ("methods", parsed(&self.methods)),
+            ("detected_at", time::format(self.time).into()),
+        ];
+        fields.into_iter().map(|(name, value)| (name.to_string(), value)).collect()
+    }
+}
+
+fn parsed(text: &str) -> Json {
+    serde_json::from_str(text).unwrap_or_default()
 }
 
 /// `lcp of browser=chrome, page=/ is 42 % above 1500`
-fn summary(metric: &str, segment: &Json, peak: &Peak) -> String {
-    let share = (peak.value - peak.expected) / peak.expected.abs() * 100.0;
-    let plain = |value: &Json| value.as_str().map_or_else(|| value.to_string(), str::to_string);
+fn summary(metric: &str, segment: &Json, value: f64, expected: f64) -> String {
+    let share = (value - expected) / expected.abs() * 100.0;
+    let plain = |label: &Json| label.as_str().map_or_else(|| label.to_string(), str::to_string);
     let labels: Vec<String> =
-        segment.as_object().into_iter().flatten().map(|(name, value)| format!("{name}={}", plain(value))).collect();
+        segment.as_object().into_iter().flatten().map(|(name, label)| format!("{name}={}", plain(label))).collect();
     let of = if labels.is_empty() { String::new() } else { format!(" of {}", labels.join(", ")) };
     let side = if share < 0.0 { "below" } else { "above" };
     if share.is_finite() && share.abs() < 1e6 {
-        format!("{}{of} is {:.0} % {side} {:.4}", short_name(metric), share.abs(), peak.expected)
+        format!("{}{of} is {:.0} % {side} {:.4}", short_name(metric), share.abs(), expected)
     } else {
-        format!("{}{of} is {:.4}, expected {:.4}", short_name(metric), peak.value, peak.expected)
+        format!("{}{of} is {:.4}, expected {:.4}", short_name(metric), value, expected)
     }
 }

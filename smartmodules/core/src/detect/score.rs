@@ -1,7 +1,7 @@
 //! What methods say, and how they vote.
 //!
 //! A method gives a score of 0 to 1, 0.5 at its own boundary: from a statistic t that is 1 there,
-//! t²/(1 + t²). A method that says nothing (warming up, value missing) has no part in the vote, and the
+//! t²/(1 + t²); `novelty` has its own scale and boundary. A method that says nothing (warming up, value missing) has no part in the vote, and the
 //! vote is only held while more than half of all weight speaks.
 
 use super::detector::Voting;
@@ -9,8 +9,10 @@ use super::detector::Voting;
 /// What one method says of an observation.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Finding {
-    /// 0–1; from 0.5 on it votes for an anomaly
+    /// 0–1
     pub score: f64,
+    /// From this score on it votes for an anomaly
+    pub boundary: f64,
     /// In the unit of the value
     pub expected: Option<f64>,
     pub range: Option<(f64, f64)>,
@@ -23,9 +25,12 @@ pub(super) struct Finding {
 impl Finding {
     /// Is it beyond the method's own boundary?
     pub fn votes(&self) -> bool {
-        self.score >= 0.5
+        self.score >= self.boundary
     }
 }
+
+/// The boundary of a method whose score is that of a statistic.
+pub(super) const HALF: f64 = 0.5;
 
 /// The score of a statistic that is 1 at the boundary.
 pub(super) fn score_of(t: f64) -> f64 {
@@ -63,7 +68,7 @@ pub(super) fn is_detection(voting: Voting, score: f64, threshold: f64) -> bool {
 pub(super) fn confidence(weights: &[f64], findings: &[Option<Finding>]) -> f64 {
     let all: f64 = weights.iter().sum();
     let for_it = weights.iter().zip(findings).filter(|(_, f)| f.as_ref().is_some_and(Finding::votes));
-    if all > 0.0 { for_it.map(|(w, _)| *w).sum::<f64>() / all } else { 0.0 }
+    if all > 0.0 { for_it.fold(0.0, |sum, (w, _)| sum + w) / all } else { 0.0 }
 }
 
 #[cfg(test)]
@@ -71,7 +76,7 @@ mod tests {
     use super::*;
 
     fn said(score: f64) -> Option<Finding> {
-        Some(Finding { score, expected: None, range: None, parts: Vec::new(), n: 1 })
+        Some(Finding { score, boundary: HALF, expected: None, range: None, parts: Vec::new(), n: 1 })
     }
 
     #[test]

@@ -2,11 +2,12 @@
 
 use super::baseline::Baseline;
 use super::best::{Best, Direction};
+use super::detector::BEST_THRESHOLD;
 use super::drift::{Adwin, PageHinkley, PageHinkleyPlan, ks};
-use super::episode::Episode;
+use super::episode::{Detection, Episode};
 use super::level::{Forecast, Level};
 use super::plan::{Method, Plan};
-use super::score::{Finding, score_of};
+use super::score::{Finding, HALF, score_of};
 use super::window::Newest;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -33,6 +34,8 @@ pub(super) struct Series {
     pub baseline: Baseline,
     best: Option<Best>,
     pub episode: Option<Episode>,
+    /// The strongest detection since the series was as usual
+    pub detection: Option<Box<Detection>>,
     pub drift: Drift,
     /// Until when the newest detection lets a later observation begin an anomaly
     pub armed_until: i64,
@@ -92,6 +95,7 @@ impl Series {
                 let t = (value - forecast.expected).abs() / forecast.width(z * multiplier);
                 Some(Finding {
                     score: score_of(t),
+                    boundary: HALF,
                     expected: Some(forecast.expected),
                     range: Some(forecast.range(z * multiplier)),
                     parts: Vec::new(),
@@ -140,6 +144,7 @@ impl Series {
             + 4 * self.drift.means.len()
             + self.drift.values.bytes()
             + self.episode.as_ref().map_or(0, Episode::bytes)
+            + self.detection.as_ref().map_or(0, |detection| detection.bytes())
     }
 
     /// Could this be a state of the plan?
@@ -162,7 +167,8 @@ fn novelty(best: &mut Best, time: i64, value: Option<f64>) -> Option<Finding> {
     if seen.direction != Direction::None {
         parts.push(("outside", if seen.direction == Direction::Up { 1.0 } else { -1.0 }));
     }
-    Some(Finding { score: seen.score?, expected: seen.expected, range: seen.range, parts, n: seen.n })
+    let boundary = BEST_THRESHOLD;
+    Some(Finding { score: seen.score?, boundary, expected: seen.expected, range: seen.range, parts, n: seen.n })
 }
 
 impl Drift {

@@ -125,3 +125,21 @@ fn drift_is_acted_on_and_told() {
     let (mut stage, fields) = make(&document, &json!({}));
     assert!(of_kind(&run(&mut stage, &fields, &refs(&drifting(8))), "insight").is_empty());
 }
+
+/// More and more is odd, but nothing is to be looked for, or nothing is to be adjusted.
+#[test]
+fn the_threshold_moves_only_where_it_is_told_to() {
+    let documents = [
+        json!({ "triggers": [], "frequency": "hourly" }),
+        json!({ "methods": ["model-retraining"], "frequency": "hourly" }),
+    ];
+    for adaptation in documents {
+        let mut document = ensemble();
+        document["adaptation"] = adaptation;
+        let (mut stage, fields) = make(&document, &json!({ "detail": true }));
+        let lines = lcp(1000, 1, |n| if n * n % 1000 < n { 2.0 } else { 1.0 });
+        let rows = run(&mut stage, &fields, &refs(&lines));
+        let thresholds: Vec<&Value> = rows.iter().filter_map(|row| row["detection"][0].get("threshold")).collect();
+        assert!(thresholds.len() > 900 && thresholds.iter().all(|t| **t == json!(0.6)), "{document}");
+    }
+}

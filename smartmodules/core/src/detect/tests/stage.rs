@@ -40,6 +40,10 @@ fn a_step_is_one_anomaly_with_its_explanation() {
     // It ends when nothing was outside for ten minutes.
     assert_eq!(closed["reason"], "as_usual");
     assert!(closed["observations"].as_u64().is_some_and(|n| n > 10), "{closed:#}");
+    for name in ["methods", "range", "contributions", "confidence", "baseline", "threshold", "detected_at"] {
+        assert!(!closed[name].is_null(), "{name}: {closed:#}");
+    }
+    assert!(number(&closed["value"]) >= number(&opened["value"]) && number(&closed["score"]) >= 0.6);
 }
 
 #[test]
@@ -203,6 +207,24 @@ fn metrics_are_joined_by_segment_and_window_end() {
     assert!(detail(at + 5)["score"].as_f64().is_some_and(|s| s > 0.8), "{:#}", detail(at + 5));
 }
 
+/// Metrics that come in one row are looked at together from the first.
+#[test]
+fn metrics_of_one_row_are_joined() {
+    let document = json!({
+        "preset": "ensemble",
+        "metrics": ["largest-contentful-paint", "cumulative-layout-shift"],
+        "algorithm": { "methods": [{ "name": "isolation-forest" }] },
+    });
+    let mut random = SplitMix64::new(6);
+    let mut value = || usual(&mut random);
+    let lines: Vec<String> =
+        (0..200).map(|n| row(n, json!({ "page": "/", "p75_lcp": value(), "p75_cls": value() / 1e4 }))).collect();
+    let (rows, _) = check_cuts(|| make(&document, &json!({ "detail": true })), &refs(&lines));
+    let last = &rows[199]["detection"];
+    assert_eq!((&last[0]["absent"], &last[1]["absent"]), (&json!([]), &json!([])));
+    assert_eq!(last[0]["methods"][0]["score"], last[1]["methods"][0]["score"]);
+}
+
 fn short(metric: &str) -> &str {
     crate::detect::detector::short_name(metric)
 }
@@ -219,7 +241,12 @@ fn the_preset_best_is_novelty_alone() {
     assert!(events[90]["detection_score"].is_null() && events[300]["detection_score"].is_number());
     assert_eq!(events[450]["detection"][0]["methods"][0]["name"], "novelty");
     assert!(events[450]["detection_score"].as_f64().is_some_and(|s| s > 0.2), "{}", events[450]);
-    assert_eq!(of_kind(&rows, "anomaly").len(), 1, "it is open at the end");
+    let [opened] = of_kind(&rows, "anomaly")[..] else { panic!("it is open at the end: {rows:#?}") };
+    // The second row opens it, while novelty rests: the record says what the first was found by.
+    let method = &opened["methods"][0];
+    assert!(opened["score"].as_f64() >= opened["threshold"].as_f64() && opened["score"] == method["score"]);
+    assert_eq!((&method["vote"], &opened["confidence"]), (&json!(true), &json!(1.0)));
+    assert!(opened["detected_at"].as_str() < opened["timestamp"].as_str(), "{opened:#}");
 }
 
 #[test]
