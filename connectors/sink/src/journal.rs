@@ -42,7 +42,7 @@ pub struct Journal {
 impl Journal {
     /// Opens it, made where it is missing.
     pub fn open(path: &Path) -> Result<Journal> {
-        Journal::open_file(path).with_context(|| format!("journal {}", path.display()))
+        Journal::open_file(path).map_err(in_use).with_context(|| format!("journal {}", path.display()))
     }
 
     fn open_file(path: &Path) -> Result<Journal> {
@@ -51,11 +51,11 @@ impl Journal {
         // The lock is taken by the first write, and held to the end of the process.
         connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
-        let format: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(in_use)?;
+        let format: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         if format != 0 && format != FORMAT {
             bail!("it has format {format}; this perfstream reads {FORMAT}");
         }
-        connection.execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} COMMIT;")).map_err(in_use)?;
+        connection.execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} COMMIT;"))?;
         connection.pragma_update(None, "user_version", FORMAT)?;
         Ok(Journal { connection })
     }
@@ -98,10 +98,11 @@ impl Journal {
     }
 }
 
-fn in_use(error: rusqlite::Error) -> anyhow::Error {
-    match error.sqlite_error_code() {
+fn in_use(error: anyhow::Error) -> anyhow::Error {
+    let code = error.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
+    match code {
         Some(rusqlite::ErrorCode::DatabaseBusy) => anyhow::anyhow!("another sink uses it"),
-        _ => error.into(),
+        _ => error,
     }
 }
 

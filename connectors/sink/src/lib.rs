@@ -19,3 +19,6 @@ pub mod run;
 pub mod secret;
 pub mod send;
 pub mod text;
+mod try_out;
+
+pub use try_out::{route_test, send_test};

@@ -78,7 +78,8 @@ mod tests {
 
     #[test]
     fn a_document_is_checked_by_schema_and_lint() {
-        let good = "receivers:\n  - { name: slack, slack: { url: '${{ secrets.SLACK }}' } }\nroute: { receiver: slack }\n";
+        let good =
+            "receivers:\n  - { name: slack, slack: { url: '${{ secrets.SLACK }}' } }\nroute: { receiver: slack }\n";
         assert_eq!(codes(&receivers(good)), []);
         for (right, wrong, code) in [
             ("url:", "urll:", "E001"),

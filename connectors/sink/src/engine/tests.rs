@@ -1,3 +1,5 @@
+//! Who is told of what, and when.
+
 use super::*;
 use crate::alert::example;
 use crate::config::Receivers;
@@ -46,7 +48,9 @@ fn flush(engine: &mut Engine, now_ms: i64) -> Vec<String> {
         if begun.is_empty() {
             return all;
         }
-        all.extend(said(&begun));
+        let mut now = said(&begun);
+        now.sort(); // receivers are independent of each other
+        all.extend(now);
         begun.iter().for_each(|delivery| engine.done(delivery, Outcome::Accepted, now_ms));
     }
 }

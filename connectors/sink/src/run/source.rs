@@ -17,7 +17,7 @@ pub enum Source {
     /// `--data DIR`
     Embedded(Box<Log>),
     /// `--cluster`
-    Cluster(Box<dyn Topics>),
+    Cluster(Box<dyn Topics + Send>),
 }
 
 impl Source {
