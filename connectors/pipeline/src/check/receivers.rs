@@ -27,7 +27,15 @@ pub fn check(source: &Source, node: &Node, out: &mut Vec<Diagnostic>) {
     for issue in issues {
         let (place, exact) = node.at_path(&issue.path);
         let message = if exact { issue.message } else { format!("`{}`: {}", issue.path, issue.message) };
-        out.push(Diagnostic::new("E010", source, place.mark(), message).hint_if(issue.hint));
+        let diagnostic = match message.starts_with("this is a secret") {
+            // With its place the line would be shown, and the secret stands in it.
+            true => {
+                let line = source.line(place.mark().start);
+                Diagnostic::of_file("E010", &source.name, format!("line {line}, `{}`: {message}", issue.path))
+            }
+            false => Diagnostic::new("E010", source, place.mark(), message),
+        };
+        out.push(diagnostic.hint_if(issue.hint));
     }
 }
 

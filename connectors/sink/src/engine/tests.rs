@@ -153,7 +153,7 @@ fn an_outage_of_an_hour_delays_and_gives_one_notice_for_each_open_alert() {
     let late = flush(&mut engine, end_ms + 6 * MINUTE);
     assert_eq!(
         [got, late.into_iter().filter(|s| s.starts_with("pager")).collect()].concat(),
-        ["pager n0:firing:0 n1:escalated:1 n2:firing:0", "pager told:resolved:0"]
+        ["pager told:resolved:0", "pager n0:firing:0 n1:escalated:1 n2:firing:0"]
     );
 }
 
