@@ -34,7 +34,7 @@ pub struct SinkArgs {
     #[command(subcommand)]
     command: Option<SinkCommand>,
     #[command(flatten)]
-    run: Option<RunArgs>,
+    run: RunArgs,
 }
 
 #[derive(Subcommand)]
@@ -71,8 +71,12 @@ struct Config {
 
 #[derive(ClapArgs)]
 struct RunArgs {
-    #[command(flatten)]
-    config: Config,
+    /// File with one document of kind Receivers
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Directory with a file for each secret, mode 0600; without it environment variables
+    #[arg(long, value_name = "DIR")]
+    secrets: Option<PathBuf>,
     /// Directory of the embedded log
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -83,7 +87,7 @@ struct RunArgs {
     #[arg(long, default_value = "alerts")]
     topic: String,
     /// File of what is read and sent; with --data by default DIR/sink.db
-    #[arg(long, value_name = "FILE", required_unless_present = "data")]
+    #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
     /// End when what is there was sent or has failed; groups do not wait
     #[arg(long)]
@@ -113,8 +117,7 @@ pub fn sink(args: SinkArgs) -> Result<ExitCode> {
             print(&told)?;
             Ok(ExitCode::SUCCESS)
         }
-        (None, Some(run)) => run_sink(&run),
-        (None, None) => bail!("give `--config FILE`, or see `perfstream sink --help`"),
+        (None, run) => run_sink(&run),
     }
 }
 
@@ -140,7 +143,9 @@ fn load(path: &Path) -> Result<Receivers> {
 }
 
 fn run_sink(args: &RunArgs) -> Result<ExitCode> {
-    let receivers = load(&args.config.config)?;
+    let config = args.config.as_ref().context("give `--config FILE`, or see `perfstream sink --help`")?;
+    let receivers = load(config)?;
+    let secrets = Secrets { dir: args.secrets.clone() };
     // The client of a cluster lives on this runtime.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let source = source(args, &runtime)?;
@@ -151,7 +156,7 @@ fn run_sink(args: &RunArgs) -> Result<ExitCode> {
     };
     let stop = stopped(&runtime);
     let options = Options { topic: args.topic.clone(), once: args.once, past: args.past };
-    let summary = Sink::new(&receivers, &args.config.secrets(), journal, source, options)?.run(&stop)?;
+    let summary = Sink::new(&receivers, &secrets, journal, source, options)?.run(&stop)?;
     eprintln!(
         "{} records, {} notices accepted, {} deliveries failed, {} bad records",
         summary.records, summary.notices, summary.failures, summary.bad
