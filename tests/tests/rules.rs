@@ -55,6 +55,14 @@ fn modules_depend_on_sdk_and_core_only() {
     }
 }
 
+#[test]
+fn the_sink_knows_the_log_and_no_engine() {
+    let all = built_from("perfstream-sink");
+    assert!(!all.contains("fluvio-smartengine") && !all.contains("wasmtime") && !all.contains("openssl"), "{all:?}");
+    let own: BTreeSet<&str> = all.iter().map(String::as_str).filter(|n| n.starts_with("perfstream")).collect();
+    assert_eq!(own, BTreeSet::from(["perfstream-core", "perfstream-log", "perfstream-sink"]));
+}
+
 /// All `.rs` files under version control or about to be: everything but build output.
 fn sources() -> BTreeMap<PathBuf, String> {
     fn walk(dir: &Path, found: &mut BTreeMap<PathBuf, String>) {

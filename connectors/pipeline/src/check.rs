@@ -7,6 +7,7 @@
 //! most [`MAX_FILE_BYTES`].
 
 pub mod names;
+pub mod receivers;
 pub mod stages;
 pub mod structure;
 mod whole;
@@ -19,6 +20,8 @@ use crate::report::Report;
 use crate::source::{MAX_FILE_BYTES, Source};
 use crate::yaml::{self, Node};
 use perfstream_core::detect::{Detector, check_detector};
+use perfstream_sink::config::Receivers;
+use schemars::JsonSchema;
 use serde_json::Value;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
@@ -28,7 +31,8 @@ use structure::Structure;
 pub const MAX_FINDINGS: usize = 500;
 
 static PIPELINE: LazyLock<Structure> = LazyLock::new(|| Structure::new(registry::schema_of::<Pipeline>()));
-static DETECTOR: LazyLock<Structure> = LazyLock::new(|| Structure::new(whole_detector()));
+static DETECTOR: LazyLock<Structure> = LazyLock::new(|| Structure::new(whole::<Detector>("perfstream detector")));
+static RECEIVERS: LazyLock<Structure> = LazyLock::new(|| Structure::new(whole::<Receivers>("perfstream receivers")));
 static OTHER: LazyLock<Structure> = LazyLock::new(|| Structure::new(registry::schema_of::<OtherDocument>()));
 
 /// The schema of a pipeline document.
@@ -41,19 +45,26 @@ pub fn detector_schema() -> &'static Value {
     DETECTOR.schema()
 }
 
-/// A detector's own keys beside those that every document has.
-fn whole_detector() -> Value {
+/// The schema of a document of kind `Receivers`.
+pub fn receivers_schema() -> &'static Value {
+    RECEIVERS.schema()
+}
+
+/// A document's own keys beside those that every document has.
+fn whole<T: JsonSchema>(title: &str) -> Value {
     let mut schema = registry::schema_of::<OtherDocument>();
-    let detector = registry::schema_of::<Detector>();
+    let content = registry::schema_of::<T>();
     for key in ["properties", "$defs"] {
-        let more = detector[key].as_object().cloned().unwrap_or_default();
+        let more = content[key].as_object().cloned().unwrap_or_default();
         if let Some(own) = schema.as_object_mut() {
             let own = own.entry(key).or_insert_with(|| Value::Object(Default::default()));
             own.as_object_mut().into_iter().for_each(|own| own.extend(more.clone()));
         }
     }
-    schema["title"] = "perfstream detector".into();
-    schema["description"] = detector["description"].clone();
+    let required = content["required"].as_array().cloned().unwrap_or_default();
+    schema["required"].as_array_mut().into_iter().for_each(|own| own.extend(required.clone()));
+    schema["title"] = title.into();
+    schema["description"] = content["description"].clone();
     schema["additionalProperties"] = false.into();
     schema["$defs"]["OtherMeta"]["additionalProperties"] = false.into();
     schema
@@ -166,6 +177,7 @@ fn check_sources(sources: Vec<Source>, mut out: Vec<Diagnostic>) -> Report {
         }
     }
     whole::same_names(&documents, &mut out);
+    receivers::names(&documents, &mut out);
     let mut report = Report { diagnostics: out, sources, documents };
     report.sort();
     report
@@ -184,7 +196,8 @@ fn document(source: &Source, node: Node, detectors: &Arc<Detectors>, out: &mut V
     let structure = match kind {
         DocumentKind::Pipeline => &PIPELINE,
         DocumentKind::Detector => &DETECTOR,
-        DocumentKind::Receivers | DocumentKind::Framework => &OTHER,
+        DocumentKind::Receivers => &RECEIVERS,
+        DocumentKind::Framework => &OTHER,
     };
     let start = out.len();
     structure.check(&node, source, out);
@@ -198,8 +211,11 @@ fn document(source: &Source, node: Node, detectors: &Arc<Detectors>, out: &mut V
             pipeline = deserialize(source, &node, detectors, out);
         }
     }
-    if kind == DocumentKind::Detector && out.iter().filter(|d| d.severity == Severity::Error).count() == before {
-        detector(source, &node, out);
+    let fits = out.iter().filter(|d| d.severity == Severity::Error).count() == before;
+    match kind {
+        DocumentKind::Detector if fits => detector(source, &node, out),
+        DocumentKind::Receivers if fits => receivers::check(source, &node, out),
+        _ => {}
     }
     Some(Document { source: source.clone(), kind, name, node, pipeline })
 }

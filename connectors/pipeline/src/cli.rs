@@ -2,6 +2,7 @@
 
 mod cluster;
 mod detect;
+mod sink;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
@@ -153,6 +154,9 @@ Examples:
   perfstream detect web-vitals.yaml --detector web-vitals-anomaly-detector --topic web-vitals-windows \\
     --from 2026-01-05T08:00:00Z --to 2026-01-05T20:00:00Z --data log/")]
     Detect(Box<detect::DetectArgs>),
+    /// Carries alerts from a topic to people and tools
+    #[command(after_help = sink::EXAMPLES, args_conflicts_with_subcommands = true)]
+    Sink(sink::SinkArgs),
     /// Writes synthetic web-vitals events with labelled faults
     Generate(perfstream::generate::GenerateArgs),
 }
@@ -311,6 +315,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Command::Undeploy(args) => cluster::undeploy(&args),
         Command::Status(args) => cluster::status(&args),
         Command::Detect(args) => detect::detect(&args),
+        Command::Sink(args) => sink::sink(args),
         Command::Sessions(args) => cluster::sessions(&args),
         Command::Generate(args) => {
             args.run()?;
@@ -320,8 +325,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
 }
 
 fn start_log(json: bool) {
-    let filter =
-        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,perfstream=info".into());
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| "warn,perfstream=info,perfstream_sink=info".into());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second subscriber cannot be set; there is only this one.
     let set = if json { builder.json().try_init() } else { builder.with_target(false).try_init() };

@@ -33,6 +33,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("E014", "output goes back into the input topic"),
     ("E015", "unknown kind of document or apiVersion"),
     ("E016", "this stage cannot run on the SPU"),
+    ("E017", "a receiver that is not there"),
     ("E020", "not YAML"),
     ("E021", "key given twice"),
     ("E022", "YAML that a pipeline file does not use"),

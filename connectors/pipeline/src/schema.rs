@@ -1,7 +1,7 @@
 //! `perfstream schema`: one JSON Schema (draft 2020-12) for editors, with every stage's parameters
 //! bound to its `uses`.
 
-use crate::check::{detector_schema, other_schema, pipeline_schema};
+use crate::check::{detector_schema, other_schema, pipeline_schema, receivers_schema};
 use crate::model::DocumentKind;
 use crate::registry::STAGES;
 use serde_json::{Map, Value, json};
@@ -12,6 +12,7 @@ pub fn schema() -> Value {
     let pipeline = take_in(pipeline_schema().clone(), "", &mut defs);
     let other = take_in(other_schema().clone(), "", &mut defs);
     let detector = take_in(detector_schema().clone(), "Detector.", &mut defs);
+    let receivers = take_in(receivers_schema().clone(), "Receivers.", &mut defs);
     let mut conditions = Vec::new();
     for stage in STAGES {
         let mut with = take_in(stage.schema(), &format!("{}.", stage.name), &mut defs);
@@ -31,12 +32,13 @@ pub fn schema() -> Value {
     defs.insert("Pipeline".into(), pipeline);
     defs.insert("OtherDocument".into(), other);
     defs.insert("Detector".into(), detector);
+    defs.insert("Receivers".into(), receivers);
     for (name, schema) in &mut defs {
         if let Some(object) = schema.as_object_mut() {
             object.entry("title").or_insert_with(|| name.as_str().into());
         }
     }
-    let others = [DocumentKind::Receivers, DocumentKind::Framework].map(DocumentKind::name);
+    let others = [DocumentKind::Framework].map(DocumentKind::name);
     let is = |names: &[&str]| json!({ "properties": { "kind": { "enum": names } }, "required": ["kind"] });
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -47,7 +49,11 @@ pub fn schema() -> Value {
         "else": {
             "if": is(&[DocumentKind::Detector.name()]),
             "then": { "$ref": "#/$defs/Detector" },
-            "else": { "$ref": "#/$defs/Pipeline" },
+            "else": {
+                "if": is(&[DocumentKind::Receivers.name()]),
+                "then": { "$ref": "#/$defs/Receivers" },
+                "else": { "$ref": "#/$defs/Pipeline" },
+            },
         },
         "$defs": defs,
     })

@@ -277,7 +277,8 @@ impl<T: Topics> Watch<'_, T> {
     }
 }
 
-async fn signal() -> Result<()> {
+/// Waits for SIGTERM or SIGINT.
+pub async fn signal() -> Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {

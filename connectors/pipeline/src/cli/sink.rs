@@ -1,0 +1,193 @@
+//! `perfstream sink`: who is told of alerts.
+
+use super::print;
+use anyhow::{Context, Result, bail};
+use clap::{Args as ClapArgs, Subcommand};
+use perfstream::check::{self, receivers};
+use perfstream::model::DocumentKind;
+use perfstream_log::cluster::{ClusterTopics, Target};
+use perfstream_log::embedded::Log;
+use perfstream_sink::config::Receivers;
+use perfstream_sink::journal::Journal;
+use perfstream_sink::run::{Options, Sink, Source};
+use perfstream_sink::secret::Secrets;
+use perfstream_sink::{route_test, send_test};
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::runtime::Runtime;
+
+pub const EXAMPLES: &str = "\
+Examples:
+  perfstream sink --config receivers.yaml --data log/
+  perfstream sink --config receivers.yaml --cluster localhost:9003 --journal /var/lib/perfstream/sink.db
+  perfstream sink send-test slack --config receivers.yaml
+  perfstream sink route-test --config receivers.yaml --label severity=critical --label page=/checkout
+
+On its first start it tells of alerts that fire; those that were over before are left out (--past tells them too).
+Exit status: 0 at the end, 1 an error, or with --once a receiver that was not reached";
+
+#[derive(ClapArgs)]
+pub struct SinkArgs {
+    #[command(subcommand)]
+    command: Option<SinkCommand>,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+#[derive(Subcommand)]
+enum SinkCommand {
+    /// Sends a notice that is marked as a test, and then its end, to one receiver
+    SendTest {
+        /// Name of the receiver
+        receiver: String,
+        #[command(flatten)]
+        config: Config,
+    },
+    /// Says who would be told of an alert, without sending anything
+    RouteTest {
+        /// A label of the alert, as severity=critical; may be repeated
+        #[arg(long = "label", value_name = "NAME=VALUE", value_parser = parse_label)]
+        labels: Vec<(String, String)>,
+        /// A receiver that the alert's rule names; may be repeated
+        #[arg(long, value_name = "RECEIVER")]
+        notification: Vec<String>,
+        #[command(flatten)]
+        config: Config,
+    },
+}
+
+#[derive(ClapArgs)]
+struct Config {
+    /// File with one document of kind Receivers
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Directory with a file for each secret, mode 0600; without it environment variables
+    #[arg(long, value_name = "DIR")]
+    secrets: Option<PathBuf>,
+}
+
+#[derive(ClapArgs)]
+struct RunArgs {
+    /// File with one document of kind Receivers
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Directory with a file for each secret, mode 0600; without it environment variables
+    #[arg(long, value_name = "DIR")]
+    secrets: Option<PathBuf>,
+    /// Directory of the embedded log
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// A Fluvio cluster: HOST:PORT of its system controller, or without a value that of the profile
+    #[arg(long, value_name = "HOST:PORT", num_args = 0..=1, conflicts_with = "data")]
+    cluster: Option<Option<String>>,
+    /// Topic with alert records
+    #[arg(long, default_value = "alerts")]
+    topic: String,
+    /// File of what is read and sent; with --data by default DIR/sink.db
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
+    /// End when what is there was sent or has failed; groups do not wait
+    #[arg(long)]
+    once: bool,
+    /// On the first start, tell also of alerts that were over before
+    #[arg(long)]
+    past: bool,
+}
+
+fn parse_label(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    let (name, value) = pair.ok_or_else(|| format!("expected NAME=VALUE such as severity=critical, found `{text}`"))?;
+    Ok((name.into(), value.into()))
+}
+
+/// Runs the command.
+pub fn sink(args: SinkArgs) -> Result<ExitCode> {
+    match (args.command, args.run) {
+        (Some(SinkCommand::SendTest { receiver, config }), _) => {
+            let receivers = load(&config.config)?;
+            send_test(&receivers, &config.secrets(), &receiver)?;
+            print(&format!("{receiver} has accepted a test alert and its end\n"))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        (Some(SinkCommand::RouteTest { labels, notification, config }), _) => {
+            let told = route_test(&load(&config.config)?, labels.into_iter().collect(), &notification)?;
+            print(&told)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        (None, run) => run_sink(&run),
+    }
+}
+
+impl Config {
+    fn secrets(&self) -> Secrets {
+        Secrets { dir: self.secrets.clone() }
+    }
+}
+
+/// The one document of kind Receivers of a file without errors.
+fn load(path: &Path) -> Result<Receivers> {
+    let report = check::check_files(&[path]);
+    if report.is_error() {
+        eprint!("{}", report.render(std::io::stderr().is_terminal()));
+        bail!("the file has errors; nothing was sent");
+    }
+    let mut found = report.documents.iter().filter(|document| document.kind == DocumentKind::Receivers);
+    let document = found.next().with_context(|| format!("{} has no document of kind Receivers", path.display()))?;
+    if found.next().is_some() {
+        bail!("{} has more than one document of kind Receivers", path.display());
+    }
+    Ok(receivers::read(&document.node)?)
+}
+
+fn run_sink(args: &RunArgs) -> Result<ExitCode> {
+    let config = args.config.as_ref().context("give `--config FILE`, or see `perfstream sink --help`")?;
+    let receivers = load(config)?;
+    let secrets = Secrets { dir: args.secrets.clone() };
+    // The client of a cluster lives on this runtime.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let source = source(args, &runtime)?;
+    let journal = match (&args.journal, &args.data) {
+        (Some(path), _) => Journal::open(path)?,
+        (None, Some(dir)) => Journal::open(&dir.join("sink.db"))?,
+        (None, None) => bail!("give `--journal FILE`"),
+    };
+    let stop = stopped(&runtime);
+    let options = Options { topic: args.topic.clone(), once: args.once, past: args.past };
+    let summary = Sink::new(&receivers, &secrets, journal, source, options)?.run(&stop)?;
+    eprintln!(
+        "{} records, {} notices accepted, {} deliveries failed, {} bad records",
+        summary.records, summary.notices, summary.failures, summary.bad
+    );
+    if args.once && !summary.waiting.is_empty() {
+        bail!("not reached: {}; what is for them is in the journal", summary.waiting.join(", "));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn source(args: &RunArgs, runtime: &Runtime) -> Result<Source> {
+    Ok(match (&args.data, &args.cluster) {
+        (Some(dir), _) if !dir.join("log.db").exists() => bail!("there is no embedded log in {}", dir.display()),
+        (Some(dir), _) => Source::Embedded(Box::new(Log::open(dir)?)),
+        (None, Some(address)) => {
+            let target = address.as_ref().map_or(Target::Profile, |a| Target::Address(a.clone()));
+            Source::Cluster(Box::new(ClusterTopics::connect(runtime.handle().clone(), &target)?))
+        }
+        (None, None) => bail!("give `--data DIR` for the embedded log, or `--cluster` for a Fluvio cluster"),
+    })
+}
+
+/// Becomes true at SIGTERM or SIGINT.
+fn stopped(runtime: &Runtime) -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let told = stop.clone();
+    runtime.spawn(async move {
+        match perfstream::run::fluvio::signal().await {
+            Ok(()) => told.store(true, Ordering::SeqCst),
+            Err(error) => tracing::error!("signals are not heard: {error:#}"),
+        }
+    });
+    stop
+}

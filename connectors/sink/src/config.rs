@@ -1,0 +1,195 @@
+//! The document of kind `Receivers`: who is told, by which route, in which form.
+//!
+//! These structs are the one list of truth: JSON Schema, `perfstream check` and the sink read them.
+
+use perfstream_core::Span;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+mod lint;
+
+/// People and tools that alerts go to.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Receivers {
+    /// Who can be told
+    pub receivers: Vec<Receiver>,
+    /// Who is told of what, as a tree: an alert goes to the deepest routes that match. Receivers that
+    /// an alert's rule names are told besides. Default: only those.
+    pub route: Option<Route>,
+    /// Alerts that keep others silent
+    #[serde(default)]
+    pub inhibit_rules: Vec<InhibitRule>,
+    /// May receivers of type `command` run programs? Default: false.
+    #[serde(default)]
+    pub allow_commands: bool,
+}
+
+/// One receiver: a name and exactly one of `slack`, `pagerduty`, `webhook`, `alertmanager`, `command`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Receiver {
+    /// Name, by which routes and rules refer to it
+    pub name: String,
+    /// A Slack channel
+    pub slack: Option<Slack>,
+    /// A PagerDuty service
+    pub pagerduty: Option<PagerDuty>,
+    /// Any HTTP service
+    pub webhook: Option<Webhook>,
+    /// A Prometheus Alertmanager
+    pub alertmanager: Option<Alertmanager>,
+    /// A program on this machine; needs `allow_commands: true`
+    pub command: Option<Command>,
+    /// May the address be loopback, private or link-local? Default: false.
+    #[serde(default)]
+    pub allow_private: bool,
+    /// May the URL be `http`? Default: false.
+    #[serde(default)]
+    pub allow_http: bool,
+    /// How long one request or program may take, at most 5m. Default: `10s`.
+    #[serde(default = "default_timeout")]
+    pub timeout: Span,
+    /// First line of a notice, as a minijinja template. Default: what broke and where.
+    pub title: Option<String>,
+    /// Body of a notice, as a minijinja template. Default: since when, how bad, condition, place in the log.
+    pub text: Option<String>,
+}
+
+/// A Slack channel, by an incoming webhook.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Slack {
+    /// The webhook, as `${{ secrets.NAME }}`
+    pub url: String,
+}
+
+/// A PagerDuty service, by Events API v2.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PagerDuty {
+    /// Integration key, as `${{ secrets.NAME }}`
+    pub routing_key: String,
+    /// Another address of the API. Default: `https://events.pagerduty.com/v2/enqueue`.
+    pub url: Option<String>,
+}
+
+/// An HTTP service that is told by POST.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// Address; may hold `${{ secrets.NAME }}`
+    pub url: String,
+    /// Form of the body
+    pub format: Format,
+    /// More headers; values may hold `${{ secrets.NAME }}`
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+}
+
+/// Form of a webhook's body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// As Alertmanager's webhook, version 4: one request for a group
+    Alertmanager,
+    /// CloudEvents 1.0, structured JSON: one request for an alert
+    CloudEvents,
+}
+
+/// A Prometheus Alertmanager, by its API v2.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Alertmanager {
+    /// Where it is, without `/api/v2/alerts`; may hold `${{ secrets.NAME }}`
+    pub url: String,
+}
+
+/// A program that gets a notice on its standard input, in the form of the Alertmanager webhook.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Command {
+    /// Program and arguments; no shell reads them
+    pub argv: Vec<String>,
+}
+
+/// A node of the tree of routes.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// Who is told. Default: the parent's; at the root nobody.
+    pub receiver: Option<String>,
+    /// Labels an alert must have: `label=value`, `!=`, `=~`, `!~`; also of `alertname` (the rule),
+    /// `severity`, `pipeline` and `stage`. Default: all alerts.
+    #[serde(default)]
+    pub matchers: Vec<String>,
+    /// Are the routes behind this one asked too, if it matches? Default: false.
+    #[serde(default, rename = "continue")]
+    pub go_on: bool,
+    /// Labels whose values make one notice of several alerts. Default: the parent's; at the root `alertname`.
+    pub group_by: Option<Vec<String>>,
+    /// How long a new group waits for more. Default: the parent's; at the root `30s`.
+    pub group_wait: Option<Span>,
+    /// Least time between two notices of a group. Default: the parent's; at the root `5m`.
+    pub group_interval: Option<Span>,
+    /// After this long a group that still fires is told again. Default: the parent's; at the root `4h`.
+    pub repeat_interval: Option<Span>,
+    /// Routes below this one, asked in their order
+    #[serde(default)]
+    pub routes: Vec<Route>,
+}
+
+/// While a source fires, targets with the same labels are not told.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InhibitRule {
+    /// What the alert that silences must have
+    pub source_matchers: Vec<String>,
+    /// What the silenced alert must have
+    pub target_matchers: Vec<String>,
+    /// Labels that both must have with the same value
+    #[serde(default)]
+    pub equal: Vec<String>,
+}
+
+fn default_timeout() -> Span {
+    Span::seconds(10)
+}
+
+/// What kind of receiver it is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Target<'a> {
+    /// Slack
+    Slack(&'a Slack),
+    /// PagerDuty
+    PagerDuty(&'a PagerDuty),
+    /// HTTP
+    Webhook(&'a Webhook),
+    /// Alertmanager
+    Alertmanager(&'a Alertmanager),
+    /// A program
+    Command(&'a Command),
+}
+
+impl Receiver {
+    /// The one target it has; None if there is none or more than one.
+    pub fn target(&self) -> Option<Target<'_>> {
+        let all = [
+            self.slack.as_ref().map(Target::Slack),
+            self.pagerduty.as_ref().map(Target::PagerDuty),
+            self.webhook.as_ref().map(Target::Webhook),
+            self.alertmanager.as_ref().map(Target::Alertmanager),
+            self.command.as_ref().map(Target::Command),
+        ];
+        let mut found = all.into_iter().flatten();
+        found.next().filter(|_| found.next().is_none())
+    }
+}
+
+impl Receivers {
+    /// The receiver of a name.
+    pub fn get(&self, name: &str) -> Option<&Receiver> {
+        self.receivers.iter().find(|receiver| receiver.name == name)
+    }
+}

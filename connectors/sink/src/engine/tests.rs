@@ -1,0 +1,211 @@
+//! Who is told of what, and when.
+
+use super::*;
+use crate::alert::example;
+use crate::config::Receivers;
+use serde_json::{Value, json};
+
+pub(super) const SECOND: i64 = 1000;
+pub(super) const MINUTE: i64 = 60 * SECOND;
+
+/// Two receivers; all go to `chat`, critical ones to `pager` too, without waiting.
+pub(super) fn routing(more: Value) -> Routing {
+    let mut document = json!({
+        "receivers": [{ "name": "chat" }, { "name": "pager" }],
+        "route": { "receiver": "chat", "routes": [
+            { "matchers": ["severity=critical"], "receiver": "pager", "group_wait": "0s", "group_by": ["page"],
+              "continue": true },
+            { "matchers": [] },
+        ]},
+    });
+    let more = more.as_object().cloned().unwrap_or_default();
+    document.as_object_mut().unwrap().extend(more);
+    Routing::new(&serde_json::from_value::<Receivers>(document).unwrap()).unwrap()
+}
+
+pub(super) fn alert(id: &str, page: &str, state: State, severity: &str) -> Alert {
+    let mut alert = example(id, state);
+    alert.labels.insert("page".into(), page.into());
+    alert.severity = severity.into();
+    alert
+}
+
+fn escalated(id: &str, page: &str, severity: &str) -> Alert {
+    Alert { transition: "escalated".into(), step: 1, ..alert(id, page, State::Firing, severity) }
+}
+
+/// `receiver key key …` of each delivery.
+fn said(deliveries: &[Delivery]) -> Vec<String> {
+    let keys = |d: &Delivery| d.notices.iter().map(Notice::key).collect::<Vec<_>>().join(" ");
+    deliveries.iter().map(|d| format!("{} {}", d.receiver, keys(d))).collect()
+}
+
+/// Begins and accepts all that is due.
+fn flush(engine: &mut Engine, now_ms: i64) -> Vec<String> {
+    let mut all = Vec::new();
+    loop {
+        let begun = engine.begin(true, now_ms);
+        if begun.is_empty() {
+            return all;
+        }
+        let mut now = said(&begun);
+        now.sort(); // receivers are independent of each other
+        all.extend(now);
+        begun.iter().for_each(|delivery| engine.done(delivery, Outcome::Accepted, now_ms));
+    }
+}
+
+#[test]
+fn groups_wait_and_firing_comes_before_resolved() {
+    let mut engine = Engine::new(routing(json!({})));
+    engine.take(alert("a", "/1", State::Firing, "warning"), false, 0);
+    engine.take(alert("b", "/2", State::Firing, "critical"), false, 10 * SECOND);
+    assert_eq!(flush(&mut engine, 10 * SECOND), ["pager b:firing:0"]);
+    assert_eq!(engine.next_due_ms(), Some(30 * SECOND));
+    assert_eq!(flush(&mut engine, 30 * SECOND - 1), [""; 0]);
+    assert_eq!(flush(&mut engine, 30 * SECOND), ["chat a:firing:0 b:firing:0"]);
+    engine.take(alert("a", "/1", State::Resolved, "warning"), false, MINUTE);
+    assert_eq!(flush(&mut engine, 5 * MINUTE + 29 * SECOND), [""; 0]);
+    assert_eq!(flush(&mut engine, 5 * MINUTE + 30 * SECOND), ["chat a:resolved:0"]);
+    // One that came and went before anybody was told: both, in order, the second at once.
+    engine.take(alert("c", "/3", State::Firing, "critical"), false, 6 * MINUTE);
+    engine.take(alert("c", "/3", State::Resolved, "critical"), false, 6 * MINUTE);
+    assert_eq!(flush(&mut engine, 6 * MINUTE), ["pager c:firing:0", "pager c:resolved:0"]);
+    assert_eq!(flush(&mut engine, 11 * MINUTE), ["chat c:firing:0", "chat c:resolved:0"]);
+    assert_eq!(engine.firing(), 1);
+}
+
+#[test]
+fn repeats_while_it_fires_with_keys_of_their_own() {
+    let mut engine = Engine::new(routing(json!({})));
+    engine.take(alert("b", "/2", State::Firing, "critical"), false, 0);
+    flush(&mut engine, 0);
+    flush(&mut engine, MINUTE);
+    assert_eq!(flush(&mut engine, 240 * MINUTE), ["pager b:firing:0:r1"]);
+    assert_eq!(flush(&mut engine, 241 * MINUTE), ["chat b:firing:0:r1"]);
+    assert_eq!(flush(&mut engine, 480 * MINUTE), ["pager b:firing:0:r2"]);
+    engine.take(alert("b", "/2", State::Resolved, "critical"), false, 481 * MINUTE);
+    flush(&mut engine, 490 * MINUTE);
+    assert_eq!(engine.next_due_ms(), None);
+    assert!(engine.groups.is_empty() && engine.alerts.is_empty());
+}
+
+#[test]
+fn only_what_notifies_makes_noise_and_copies_do_not() {
+    let mut engine = Engine::new(routing(json!({})));
+    let quiet = |state| Alert { notify: false, ..alert("q", "/", state, "critical") };
+    assert_eq!(engine.take(quiet(State::Firing), false, 0), Taken::Quiet);
+    assert_eq!(flush(&mut engine, MINUTE), [""; 0]);
+    // The throttle is over.
+    assert_eq!(engine.take(alert("q", "/", State::Firing, "critical"), false, MINUTE), Taken::News);
+    assert_eq!(engine.take(alert("q", "/", State::Firing, "critical"), false, MINUTE), Taken::Copy);
+    assert_eq!(flush(&mut engine, 2 * MINUTE), ["chat q:firing:0", "pager q:firing:0"]);
+    engine.take(alert("q", "/", State::Resolved, "critical"), false, 3 * MINUTE);
+    assert_eq!(flush(&mut engine, 20 * MINUTE).len(), 2);
+    for state in [State::Firing, State::Resolved] {
+        assert_eq!(engine.take(alert("q", "/", state, "critical"), false, 30 * MINUTE), Taken::Copy);
+    }
+    assert_eq!(engine.take(quiet(State::Pending), false, 0), Taken::Quiet);
+    // Quiet from beginning to end.
+    for state in [State::Firing, State::Resolved] {
+        engine.take(Alert { notify: false, ..alert("r", "/", state, "critical") }, false, 30 * MINUTE);
+    }
+    assert_eq!(flush(&mut engine, 100 * MINUTE), [""; 0]);
+    assert!(engine.alerts.is_empty());
+}
+
+#[test]
+fn an_escalation_reaches_who_knows_the_alert_and_who_is_new() {
+    let mut engine = Engine::new(routing(json!({})));
+    engine.take(alert("a", "/", State::Firing, "warning"), false, 0);
+    assert_eq!(flush(&mut engine, MINUTE), ["chat a:firing:0"]);
+    engine.take(escalated("a", "/", "critical"), false, 2 * MINUTE);
+    assert_eq!(flush(&mut engine, 2 * MINUTE), ["pager a:escalated:1"]);
+    assert_eq!(flush(&mut engine, 6 * MINUTE), ["chat a:escalated:1"]);
+    engine.take(alert("a", "/", State::Resolved, "critical"), false, 6 * MINUTE);
+    assert_eq!(flush(&mut engine, 60 * MINUTE), ["chat a:resolved:0", "pager a:resolved:0"]);
+}
+
+#[test]
+fn an_outage_of_an_hour_delays_and_gives_one_notice_for_each_open_alert() {
+    let mut engine = Engine::new(routing(json!({})));
+    engine.take(alert("told", "/0", State::Firing, "critical"), false, 0);
+    assert_eq!(flush(&mut engine, MINUTE), ["chat told:firing:0", "pager told:firing:0"]);
+    let (mut tries, mut now_ms, end_ms) = (Vec::new(), MINUTE, 600 * MINUTE);
+    for n in 0..3 {
+        engine.take(alert(&format!("n{n}"), "/1", State::Firing, "critical"), false, now_ms);
+    }
+    engine.take(alert("told", "/0", State::Resolved, "critical"), false, now_ms);
+    engine.take(escalated("n1", "/1", "critical"), false, now_ms + 1);
+    while now_ms < end_ms {
+        for delivery in engine.begin(true, now_ms) {
+            let outcome = if delivery.receiver == "pager" { Outcome::Unavailable } else { Outcome::Accepted };
+            if outcome == Outcome::Unavailable {
+                tries.push((now_ms - MINUTE) / SECOND);
+            }
+            engine.done(&delivery, outcome, now_ms);
+        }
+        now_ms = engine.next_due_ms().unwrap_or(end_ms).max(now_ms + 1);
+    }
+    assert_eq!(tries[..11], [0, 1, 3, 7, 15, 31, 63, 127, 255, 511, 811]);
+    assert!(tries.len() < 200);
+    let got: Vec<String> = flush(&mut engine, end_ms).into_iter().filter(|s| s.starts_with("pager")).collect();
+    let late = flush(&mut engine, end_ms + 6 * MINUTE);
+    assert_eq!(
+        [got, late.into_iter().filter(|s| s.starts_with("pager")).collect()].concat(),
+        ["pager told:resolved:0", "pager n0:firing:0 n1:escalated:1 n2:firing:0"]
+    );
+}
+
+#[test]
+fn a_refused_group_does_not_hold_up_the_others() {
+    let mut engine = Engine::new(routing(json!({})));
+    engine.take(alert("a", "/1", State::Firing, "critical"), false, 0);
+    engine.take(alert("b", "/2", State::Firing, "critical"), false, 0);
+    let first = engine.begin(true, 0);
+    assert_eq!(said(&first), ["pager a:firing:0"]);
+    assert!(engine.begin(true, 0).is_empty(), "one delivery at a time");
+    engine.done(&first[0], Outcome::Refused, 0);
+    assert_eq!(flush(&mut engine, 0), ["pager b:firing:0"]);
+    let again = engine.begin(true, SECOND);
+    assert_eq!(again, first);
+}
+
+#[test]
+fn inhibition_holds_back_and_lets_go() {
+    let rule = json!({ "inhibit_rules": [
+        { "source_matchers": ["severity=critical"], "target_matchers": ["severity=warning"], "equal": ["page"] },
+    ]});
+    let mut engine = Engine::new(routing(rule));
+    engine.take(alert("c", "/1", State::Firing, "critical"), false, 0);
+    for (id, page) in [("same", "/1"), ("other", "/2"), ("short", "/1")] {
+        engine.take(alert(id, page, State::Firing, "warning"), false, 0);
+    }
+    assert_eq!(flush(&mut engine, MINUTE), ["chat c:firing:0 other:firing:0", "pager c:firing:0"]);
+    engine.take(alert("short", "/1", State::Resolved, "warning"), false, 2 * MINUTE);
+    assert_eq!(flush(&mut engine, 10 * MINUTE), [""; 0]);
+    engine.take(alert("c", "/1", State::Resolved, "critical"), false, 20 * MINUTE);
+    assert_eq!(flush(&mut engine, 20 * MINUTE), ["chat c:resolved:0 same:firing:0", "pager c:resolved:0"]);
+    assert!(!engine.alerts.contains_key("short"));
+}
+
+#[test]
+fn what_was_over_before_the_first_start_is_not_told() {
+    let mut engine = Engine::new(routing(json!({})));
+    for state in [State::Firing, State::Resolved] {
+        engine.take(alert("old", "/", state, "critical"), true, 0);
+    }
+    engine.take(alert("open", "/", State::Firing, "critical"), true, 0);
+    assert_eq!(flush(&mut engine, MINUTE), ["chat open:firing:0", "pager open:firing:0"]);
+    assert_eq!(engine.take(alert("old", "/", State::Resolved, "critical"), false, 0), Taken::Copy);
+}
+
+#[test]
+fn many_alerts_are_several_deliveries() {
+    let mut engine = Engine::new(routing(json!({})));
+    for n in 0..250 {
+        engine.take(alert(&format!("{n:03}"), "/", State::Firing, "critical"), false, 0);
+    }
+    let all = flush(&mut engine, MINUTE);
+    assert_eq!(all.iter().map(|s| s.split(' ').count() - 1).collect::<Vec<_>>(), [100, 100, 100, 100, 50, 50]);
+}

@@ -1,0 +1,60 @@
+//! The body of Alertmanager's webhook, version 4, so that receivers made for it work.
+
+use crate::engine::{Delivery, Notice};
+use crate::matcher::Labels;
+use crate::text::Texts;
+use serde_json::{Value, json};
+
+/// The body for a group.
+pub fn body(delivery: &Delivery, texts: &Texts) -> Value {
+    let labels: Vec<Labels> = delivery.notices.iter().map(|notice| notice.alert.routing_labels()).collect();
+    let annotations: Vec<Labels> = delivery.notices.iter().map(|n| annotations(&delivery.receiver, n, texts)).collect();
+    let firing = delivery.notices.iter().any(|notice| !notice.is_resolved());
+    let alerts = delivery.notices.iter().zip(labels.iter().zip(&annotations));
+    let alerts: Vec<Value> = alerts.map(|(notice, (labels, annotations))| one(notice, labels, annotations)).collect();
+    json!({
+        "version": "4",
+        "groupKey": delivery.group_key,
+        "truncatedAlerts": 0,
+        "status": if firing { "firing" } else { "resolved" },
+        "receiver": delivery.receiver,
+        "groupLabels": delivery.group_labels,
+        "commonLabels": common(&labels),
+        "commonAnnotations": common(&annotations),
+        "externalURL": "",
+        "alerts": alerts,
+    })
+}
+
+fn one(notice: &Notice, labels: &Labels, annotations: &Labels) -> Value {
+    let alert = &notice.alert;
+    json!({
+        "status": alert.state.name(),
+        "labels": labels,
+        "annotations": annotations,
+        "startsAt": alert.started_at,
+        // What Alertmanager writes for an alert without an end.
+        "endsAt": alert.ended_at.as_deref().unwrap_or("0001-01-01T00:00:00Z"),
+        "generatorURL": "",
+        "fingerprint": alert.alert_id,
+    })
+}
+
+/// Texts of an alert beside its labels.
+pub fn annotations(receiver: &str, notice: &Notice, texts: &Texts) -> Labels {
+    [
+        ("summary", texts.title(receiver, notice)),
+        ("description", texts.text(receiver, notice)),
+        ("condition", notice.alert.condition.clone()),
+        ("record", notice.alert.place.clone()),
+    ]
+    .map(|(name, text)| (name.to_string(), text))
+    .into()
+}
+
+/// What all of them have.
+fn common(all: &[Labels]) -> Labels {
+    let mut common = all.first().cloned().unwrap_or_default();
+    common.retain(|name, value| all.iter().all(|labels| labels.get(name) == Some(value)));
+    common
+}

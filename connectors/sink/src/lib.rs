@@ -1,0 +1,24 @@
+//! Alerts to people and tools.
+//!
+//! `alert` decides what an alert is; the sink routes, groups, inhibits, repeats and delivers it:
+//! topic → [`alert::Alert`] → [`engine::Engine`] (no IO, no clock) → [`journal::Journal`] (fsync)
+//! → [`format`] → [`send`]. [`run`] is the loop around them.
+//!
+//! A delivery is written to the journal before it is sent and again when it was accepted: a kill
+//! between the two repeats that delivery with the same key, and nothing else.
+
+pub mod alert;
+pub mod config;
+pub mod engine;
+pub mod format;
+pub mod guard;
+pub mod journal;
+pub mod matcher;
+pub mod routing;
+pub mod run;
+pub mod secret;
+pub mod send;
+pub mod text;
+mod try_out;
+
+pub use try_out::{route_test, send_test};

@@ -1,0 +1,305 @@
+//! The loop: read records, begin what is due, send, hear what became of it.
+//!
+//! Each receiver has a thread of its own, so a slow one holds nobody up. Everything is in the journal
+//! before the next thing happens.
+
+mod source;
+
+pub use source::Source;
+
+use crate::alert::Alert;
+use crate::config::Receivers;
+use crate::engine::{Delivery, Engine, Outcome};
+use crate::journal::{Journal, Position};
+use crate::routing::Routing;
+use crate::secret::Secrets;
+use crate::send::Sender;
+use anyhow::{Context, Result};
+use perfstream_log::{LogRecord, Read};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver as Heard, Sender as Tell};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Waits this long for records before it looks what is due.
+const WAIT: Duration = Duration::from_millis(200);
+/// Partitions that appear are seen after this long.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// At a signal, what is on its way may arrive for this long; else it is sent again at the next start.
+const LAST_WAIT: Duration = Duration::from_secs(10);
+
+/// How to run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Topic with alert records
+    pub topic: String,
+    /// End when all that is there is read and was sent or failed; groups do not wait
+    pub once: bool,
+    /// On the first start, tell also of alerts that were over before
+    pub past: bool,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Records read
+    pub records: u64,
+    /// Records that are no alert records
+    pub bad: u64,
+    /// Notices that receivers have accepted
+    pub notices: u64,
+    /// Deliveries that failed, each try counted
+    pub failures: u64,
+    /// Receivers for which something waits
+    pub waiting: Vec<String>,
+}
+
+/// The sink at work.
+pub struct Sink {
+    options: Options,
+    engine: Engine,
+    journal: Journal,
+    source: Source,
+    positions: BTreeMap<u32, Position>,
+    threads: BTreeMap<String, Tell<Delivery>>,
+    heard: Heard<(Delivery, Outcome)>,
+    on_their_way: usize,
+    known: Routing,
+    unknown: BTreeSet<String>,
+    clock: Clock,
+    looked: Option<Instant>,
+    summary: Summary,
+}
+
+/// The wall clock at the start, moved on by the monotonic one: a jump of the former moves nothing.
+#[derive(Debug, Clone, Copy)]
+struct Clock {
+    wall_ms: i64,
+    started: Instant,
+}
+
+impl Clock {
+    fn new() -> Clock {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Clock { wall_ms: wall.as_millis() as i64, started: Instant::now() }
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.wall_ms + self.started.elapsed().as_millis() as i64
+    }
+}
+
+impl Sink {
+    /// Resolves secrets, starts a thread for each receiver and takes up what the journal holds.
+    pub fn new(
+        receivers: &Receivers,
+        secrets: &Secrets,
+        journal: Journal,
+        source: Source,
+        options: Options,
+    ) -> Result<Sink> {
+        let routing = Routing::new(receivers)?;
+        let engine = Engine::restore(routing.clone(), &journal.entries()?)?;
+        let (tell, heard) = mpsc::channel();
+        let clock = Clock::new();
+        let mut threads = BTreeMap::new();
+        for receiver in &receivers.receivers {
+            let sender = Sender::new(receiver, secrets)?;
+            let (to, deliveries) = mpsc::channel();
+            let tell = tell.clone();
+            std::thread::Builder::new()
+                .name(format!("to {}", receiver.name))
+                .spawn(move || deliver(&sender, &deliveries, &tell, clock))?;
+            threads.insert(receiver.name.clone(), to);
+        }
+        Ok(Sink {
+            options,
+            engine,
+            journal,
+            source,
+            positions: BTreeMap::new(),
+            threads,
+            heard,
+            on_their_way: 0,
+            known: routing,
+            unknown: BTreeSet::new(),
+            clock,
+            looked: None,
+            summary: Summary::default(),
+        })
+    }
+
+    /// Runs until `stop`, or with `once` to the end of what is there. An error is one of the journal, or
+    /// with `once` one of the log.
+    pub fn run(mut self, stop: &AtomicBool) -> Result<Summary> {
+        while !stop.load(Ordering::SeqCst) {
+            let idle = match self.read() {
+                Ok(idle) => idle,
+                Err(error) if self.options.once => return Err(error),
+                Err(error) => {
+                    tracing::warn!("cannot read {}, trying again: {error:#}", self.options.topic);
+                    std::thread::sleep(Duration::from_secs(1));
+                    true
+                }
+            };
+            self.hear(Duration::ZERO)?;
+            if self.has_read_the_past() && (idle || !self.options.once) {
+                self.begin()?;
+            }
+            if self.options.once && idle && self.on_their_way == 0 {
+                break;
+            }
+            if idle {
+                self.hear(WAIT)?;
+            }
+        }
+        let until = Instant::now() + LAST_WAIT;
+        while self.on_their_way > 0 && Instant::now() < until {
+            self.hear(WAIT)?;
+        }
+        self.summary.waiting = self.engine.undelivered();
+        Ok(self.summary)
+    }
+
+    /// Reads what is there, partition by partition; true if there was nothing.
+    fn read(&mut self) -> Result<bool> {
+        if self.looked.is_none_or(|looked| looked.elapsed() >= LOOK_AGAIN) {
+            self.look()?;
+            self.looked = Some(Instant::now());
+        }
+        let mut idle = true;
+        let partitions: Vec<u32> = self.positions.keys().copied().collect();
+        for partition in partitions {
+            let Some(position) = self.positions.get(&partition).cloned() else { continue };
+            match self.source.read(&self.options.topic, partition, position.next)? {
+                Read::Records(records) if records.is_empty() => {}
+                Read::Records(records) => {
+                    idle = false;
+                    self.take(position, records)?;
+                }
+                Read::Gap(gone) => {
+                    idle = false;
+                    tracing::error!(
+                        "records {} to {} of {}/{partition} are gone",
+                        gone.start,
+                        gone.end,
+                        position.topic
+                    );
+                    self.commit(Position { next: gone.end, ..position })?;
+                }
+            }
+        }
+        Ok(idle)
+    }
+
+    /// Finds partitions that are new.
+    fn look(&mut self) -> Result<()> {
+        for partition in self.source.partitions(&self.options.topic)? {
+            if self.positions.contains_key(&partition) {
+                continue;
+            }
+            let topic = self.options.topic.clone();
+            let position = match self.journal.position(&topic, partition)? {
+                Some(position) => position,
+                None => {
+                    let extent = self.source.extent(&topic, partition)?;
+                    let past = if self.options.past || self.looked.is_some() { extent.start } else { extent.end };
+                    let position = Position { topic, partition, next: extent.start, past };
+                    self.journal.commit(&[], std::slice::from_ref(&position))?;
+                    position
+                }
+            };
+            self.positions.insert(partition, position);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, position: Position, records: Vec<LogRecord>) -> Result<()> {
+        let mut next = position.next;
+        let now_ms = self.clock.now_ms();
+        for record in records {
+            next = record.offset + 1;
+            self.summary.records += 1;
+            let place = format!("{}/{}@{}", position.topic, position.partition, record.offset);
+            match Alert::parse(&record.value, place.clone()) {
+                Ok(alert) => {
+                    self.name_unknown(&alert);
+                    self.engine.take(alert, record.offset < position.past, now_ms);
+                }
+                Err(error) => {
+                    self.summary.bad += 1;
+                    tracing::warn!("{place} is no alert record: {error}");
+                }
+            }
+        }
+        self.commit(Position { next, ..position })
+    }
+
+    /// Says once of each name that it is no receiver.
+    fn name_unknown(&mut self, alert: &Alert) {
+        for name in &alert.notification {
+            if !self.known.knows(name) && self.unknown.len() < 1000 && self.unknown.insert(name.clone()) {
+                tracing::warn!("rule {:?} names {name:?}, which is no receiver", alert.rule);
+            }
+        }
+    }
+
+    fn commit(&mut self, position: Position) -> Result<()> {
+        self.journal.commit(&self.engine.changes()?, std::slice::from_ref(&position))?;
+        self.positions.insert(position.partition, position);
+        Ok(())
+    }
+
+    fn has_read_the_past(&self) -> bool {
+        self.positions.values().all(|position| position.next >= position.past)
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        let begun = self.engine.begin(!self.options.once, self.clock.now_ms());
+        self.journal.commit(&self.engine.changes()?, &[])?;
+        for delivery in begun {
+            let thread = self.threads.get(&delivery.receiver).context("a receiver without a thread")?;
+            thread.send(delivery).context("the thread of a receiver has ended")?;
+            self.on_their_way += 1;
+        }
+        Ok(())
+    }
+
+    /// Hears of deliveries, and waits up to `wait` for the first.
+    fn hear(&mut self, wait: Duration) -> Result<()> {
+        let mut next = match wait.is_zero() {
+            true => self.heard.try_recv().ok(),
+            false => self.heard.recv_timeout(wait).ok(),
+        };
+        while let Some((delivery, outcome)) = next {
+            self.on_their_way -= 1;
+            match outcome {
+                Outcome::Accepted => self.summary.notices += delivery.notices.len() as u64,
+                _ => self.summary.failures += 1,
+            }
+            self.engine.done(&delivery, outcome, self.clock.now_ms());
+            next = self.heard.try_recv().ok();
+        }
+        self.journal.commit(&self.engine.changes()?, &[])
+    }
+}
+
+/// A receiver's thread: ends when the sink does.
+fn deliver(sender: &Sender, deliveries: &Heard<Delivery>, tell: &Tell<(Delivery, Outcome)>, clock: Clock) {
+    for delivery in deliveries {
+        let (receiver, key) = (&delivery.receiver, &delivery.key);
+        let outcome = match sender.send(&delivery, clock.now_ms()) {
+            Ok(()) => {
+                tracing::info!(receiver, key, notices = delivery.notices.len(), "delivered");
+                Outcome::Accepted
+            }
+            Err(failure) => {
+                tracing::warn!(receiver, key, "not delivered, it will be sent again: {}", failure.message);
+                failure.outcome
+            }
+        };
+        if tell.send((delivery, outcome)).is_err() {
+            return;
+        }
+    }
+}

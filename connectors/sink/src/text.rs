@@ -1,0 +1,132 @@
+//! Texts for people, by templates (minijinja): what broke, where, since when, how bad against what.
+//!
+//! A template knows `status` (firing or resolved), `repeat`, `receiver`, `rule`, `pipeline`, `stage`,
+//! `severity`, `transition`, `step`, `summary`, `condition`, `started_at`, `ended_at`, `reason`,
+//! `window`, `window_start`, `window_end`, `alert_id`, `place` (topic/partition@offset of the alert
+//! record), the maps `labels` and `values`, and both as texts: `where` and `how`.
+//! Control characters of what records bring are taken out.
+
+use crate::alert::plain;
+use crate::engine::Notice;
+use anyhow::Result;
+use minijinja::value::Serde;
+use minijinja::{Environment, UndefinedBehavior, Value, context};
+use serde_json::Map;
+
+const TITLE: &str = "[{{ status | upper }}] {{ rule }}{% if where %}: {{ where }}{% endif %}";
+const TEXT: &str = "\
+{% if summary %}{{ summary }}
+{% endif -%}
+{{ severity }}{% if step %} (escalated, level {{ step }}){% endif %}, since {{ started_at }}\
+{% if ended_at %}, until {{ ended_at }}{% if reason %} ({{ reason }}){% endif %}{% endif %}
+{% if how %}{{ how }}, condition: {{ condition }}
+{% endif -%}
+{% if window_start %}window {{ window }} from {{ window_start }} to {{ window_end }}
+{% endif -%}
+pipeline {{ pipeline }}, alert {{ alert_id }}, record {{ place }}";
+
+/// Templates of one receiver.
+pub struct Texts {
+    environment: Environment<'static>,
+}
+
+/// Says what is wrong with a template; it is tried on an empty notice.
+pub fn check(template: &str) -> Result<(), String> {
+    let texts = Texts::new(Some(template), None).map_err(|error| error.to_string())?;
+    let none = || Value::from(Serde(Map::new()));
+    let empty = context! { status => "firing", labels => none(), values => none() };
+    texts.render("title", empty).map(|_| ()).map_err(|error| error.to_string())
+}
+
+impl Texts {
+    /// These templates, or the defaults.
+    pub fn new(title: Option<&str>, text: Option<&str>) -> Result<Texts> {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Chainable);
+        environment.add_template_owned("title", title.unwrap_or(TITLE).to_string())?;
+        environment.add_template_owned("text", text.unwrap_or(TEXT).to_string())?;
+        Ok(Texts { environment })
+    }
+
+    /// The first line.
+    pub fn title(&self, receiver: &str, notice: &Notice) -> String {
+        self.of("title", receiver, notice).replace('\n', " ")
+    }
+
+    /// The body.
+    pub fn text(&self, receiver: &str, notice: &Notice) -> String {
+        self.of("text", receiver, notice)
+    }
+
+    /// A template that fails on one notice must not keep it back: the plain facts stand for it.
+    fn of(&self, template: &str, receiver: &str, notice: &Notice) -> String {
+        let text = self.render(template, facts(receiver, notice)).unwrap_or_else(|error| {
+            tracing::warn!(receiver, template, "the template failed: {error}");
+            format!("{} is {}", notice.alert.rule, notice.alert.state.name())
+        });
+        text.chars().filter(|c| *c == '\n' || !c.is_control()).collect()
+    }
+
+    fn render(&self, template: &str, facts: Value) -> Result<String, minijinja::Error> {
+        Ok(self.environment.get_template(template)?.render(facts)?.trim().to_string())
+    }
+}
+
+fn facts(receiver: &str, notice: &Notice) -> Value {
+    let alert = &notice.alert;
+    let status = alert.state.name();
+    let (place, how) = (pairs(&alert.labels), pairs(&alert.values));
+    context! { status, receiver, repeat => notice.repeat, where => place, how => how, ..Value::from(Serde(alert)) }
+}
+
+/// `browser=Chrome, page=/checkout`
+pub fn pairs(map: &Map<String, serde_json::Value>) -> String {
+    let pairs: Vec<String> = map.iter().map(|(name, value)| format!("{name}={}", plain(value))).collect();
+    pairs.join(", ")
+}
+
+/// The beginning of a text, of at most `max` characters, with `…` where it is cut.
+pub fn cut(text: &str, max: usize) -> String {
+    if text.chars().count() <= max {
+        return text.into();
+    }
+    text.chars().take(max.saturating_sub(1)).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::{State, example};
+
+    #[test]
+    fn the_defaults_say_it_all() {
+        let texts = Texts::new(None, None).unwrap();
+        let notice = Notice { alert: example("5d0c", State::Resolved), repeat: 0 };
+        assert_eq!(texts.title("chat", &notice), "[RESOLVED] LCP Critical: browser=Chrome, page=/checkout");
+        assert_eq!(
+            texts.text("chat", &notice),
+            "LCP Critical is resolved\n\
+             critical, since 2026-01-01T00:05:00Z, until 2026-01-01T00:20:00Z (condition_false)\n\
+             p75_lcp=6200, condition: p75_lcp > 6000\n\
+             window one_minute from 2026-01-01T00:04:00Z to 2026-01-01T00:05:00Z\n\
+             pipeline lcp, alert 5d0c, record alerts/0@17"
+        );
+    }
+
+    #[test]
+    fn own_templates_and_hostile_labels() {
+        let texts = Texts::new(Some("{{ labels.page }}\u{1b}[31m"), Some("{{ nothing.at.all }}x")).unwrap();
+        let mut alert = example("a", State::Firing);
+        alert.labels.insert("page".into(), "{{ 1 + 1 }}\u{7}\n".into());
+        let notice = Notice { alert, repeat: 0 };
+        assert_eq!(texts.title("chat", &notice), "{{ 1 + 1 }} [31m");
+        assert_eq!(texts.text("chat", &notice), "x");
+        assert!(check("{{ rule").is_err() && check("{{ rule | nofilter }}").is_err());
+        assert!(check("{{ rule | upper }} {{ labels.page }}").is_ok());
+    }
+
+    #[test]
+    fn cuts_by_characters() {
+        assert_eq!((cut("ééé", 3), cut("éééé", 3)), ("ééé".into(), "éé…".into()));
+    }
+}

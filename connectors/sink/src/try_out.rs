@@ -1,0 +1,96 @@
+//! Trying a configuration out: `send-test` and `route-test`.
+
+use crate::alert::Alert;
+use crate::config::Receivers;
+use crate::engine::{Delivery, Notice};
+use crate::matcher::Labels;
+use crate::routing::Routing;
+use crate::secret::Secrets;
+use crate::send::Sender;
+use anyhow::{Context, Result, anyhow};
+use perfstream_core::time;
+use serde_json::json;
+use std::fmt::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Sends a test alert and its end to one receiver; an error says why it was not accepted.
+pub fn send_test(receivers: &Receivers, secrets: &Secrets, name: &str) -> Result<()> {
+    let receiver = receivers.get(name).with_context(|| format!("there is no receiver `{name}`"))?;
+    let sender = Sender::new(receiver, secrets)?;
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64;
+    for state in ["firing", "resolved"] {
+        let delivery = test_delivery(name, state, now_ms)?;
+        sender.send(&delivery, now_ms).map_err(|failure| anyhow!("{name}: {}", failure.message))?;
+    }
+    Ok(())
+}
+
+fn test_delivery(receiver: &str, state: &str, now_ms: i64) -> Result<Delivery> {
+    let now = time::format(now_ms.saturating_mul(1000));
+    let record = json!({
+        "alert_id": format!("perfstream-test-{now_ms}"), "pipeline": "perfstream", "stage": "test", "rule": "Test",
+        "state": state, "transition": state, "severity": "info", "notify": true, "labels": { "test": "true" },
+        "condition": "a test was asked for", "values": {}, "timestamp": now, "started_at": now,
+        "ended_at": (state == "resolved").then_some(&now),
+        "summary": "This is a test by `perfstream sink send-test`; nothing is wrong.",
+    });
+    let alert = Alert::parse(record.to_string().as_bytes(), "no record".into())?;
+    let notice = Notice { alert, repeat: 0 };
+    Ok(Delivery {
+        key: notice.key(),
+        receiver: receiver.into(),
+        group_key: "test:{}".into(),
+        group_labels: Labels::new(),
+        repeat_interval_ms: 60_000,
+        notices: vec![notice],
+    })
+}
+
+/// Who would be told of an alert with these labels whose rule names these receivers: a line each.
+pub fn route_test(receivers: &Receivers, labels: Labels, named: &[String]) -> Result<String> {
+    let routing = Routing::new(receivers)?;
+    if let Some(name) = named.iter().find(|name| !routing.knows(name)) {
+        return Err(anyhow!("there is no receiver `{name}`"));
+    }
+    let told = routing.of_labels(&labels, named);
+    if told.is_empty() {
+        return Ok("nobody would be told\n".into());
+    }
+    let mut text = String::new();
+    for told in told {
+        let (wait, interval, repeat) =
+            (told.timing.group_wait_ms, told.timing.group_interval_ms, told.timing.repeat_interval_ms);
+        writeln!(
+            text,
+            "{}  group {}  after {} s, at most every {} s, again after {} s",
+            told.receiver,
+            told.group_key,
+            wait as f64 / 1000.0,
+            interval as f64 / 1000.0,
+            repeat as f64 / 1000.0,
+        )?;
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_are_said() {
+        let receivers: Receivers = serde_json::from_value(json!({
+            "receivers": (["chat", "pager"].map(|name| json!({ "name": name }))),
+            "route": { "routes": [{ "matchers": ["severity=critical"], "receiver": "pager", "group_wait": "500ms" }] },
+        }))
+        .unwrap();
+        let labels = |severity: &str| Labels::from([("severity".to_string(), severity.to_string())]);
+        assert_eq!(
+            route_test(&receivers, labels("critical"), &["chat".into()]).unwrap(),
+            "pager  group {}/{severity=critical}:{}  after 0.5 s, at most every 300 s, again after 14400 s\n\
+             chat  group direct:{}  after 30 s, at most every 300 s, again after 14400 s\n"
+        );
+        assert_eq!(route_test(&receivers, labels("info"), &[]).unwrap(), "nobody would be told\n");
+        assert!(route_test(&receivers, labels("info"), &["mail".into()]).is_err());
+    }
+}

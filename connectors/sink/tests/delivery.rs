@@ -1,0 +1,225 @@
+//! From a topic of the embedded log to an HTTP receiver in this process, through a real client.
+
+use anyhow::Result;
+use perfstream_log::NewRecord;
+use perfstream_log::embedded::Log;
+use perfstream_sink::config::Receivers;
+use perfstream_sink::journal::Journal;
+use perfstream_sink::run::{Options, Sink, Source, Summary};
+use perfstream_sink::secret::Secrets;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// A request: its path, its key, its body.
+type Got = Arc<Mutex<Vec<(String, String, Value)>>>;
+
+/// Answers `failing` requests with 503, the others with 200; notes what it accepts.
+struct Service {
+    server: Arc<tiny_http::Server>,
+    url: String,
+    got: Got,
+    tries: Arc<AtomicUsize>,
+}
+
+impl Service {
+    fn start(failing: usize) -> Service {
+        let server = Arc::new(tiny_http::Server::http("127.0.0.1:0").unwrap());
+        let url = format!("http://{}", server.server_addr().to_ip().unwrap());
+        let (got, tries) = (Got::default(), Arc::new(AtomicUsize::new(0)));
+        let (serve, note, count) = (server.clone(), got.clone(), tries.clone());
+        std::thread::spawn(move || {
+            for mut request in serve.incoming_requests() {
+                let n = count.fetch_add(1, Ordering::SeqCst);
+                let header = |name| request.headers().iter().find(|h| h.field.equiv(name)).map(|h| h.value.to_string());
+                let key = header("Idempotency-Key").unwrap_or_default();
+                let mut body = String::new();
+                request.as_reader().read_to_string(&mut body).unwrap();
+                if request.url() == "/moved" {
+                    let to = tiny_http::Header::from_bytes("Location", "/elsewhere").unwrap();
+                    request.respond(tiny_http::Response::empty(302).with_header(to)).unwrap();
+                    continue;
+                }
+                if n < failing {
+                    request.respond(tiny_http::Response::empty(503)).unwrap();
+                    continue;
+                }
+                note.lock().unwrap().push((request.url().into(), key, serde_json::from_str(&body).unwrap()));
+                request.respond(tiny_http::Response::from_string("ok")).unwrap();
+            }
+        });
+        Service { server, url, got, tries }
+    }
+
+    fn accepted(&self) -> Vec<(String, String, Value)> {
+        self.got.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.server.unblock();
+    }
+}
+
+fn record(id: &str, state: &str) -> NewRecord {
+    let value = json!({
+        "kind": "alert", "alert_id": id, "pipeline": "lcp", "stage": "alert", "rule": "LCP Critical", "state": state,
+        "transition": state, "step": 0, "severity": "critical", "notification": ["hook"], "notify": true,
+        "labels": { "page": format!("/{id}") }, "condition": "p75_lcp > 6000", "values": { "p75_lcp": 6200 },
+        "timestamp": "2026-01-01T00:05:00Z", "started_at": "2026-01-01T00:05:00Z", "summary": "slow",
+    });
+    NewRecord { log_time_ms: 0, key: None, value: value.to_string().into_bytes() }
+}
+
+fn append(dir: &Path, records: &[NewRecord]) -> Result<()> {
+    Log::open(dir)?.commit(|writer| writer.append("alerts", 0, records))?;
+    Ok(())
+}
+
+fn hook(receiver: Value) -> Receivers {
+    let mut receiver = receiver;
+    let base = json!({ "name": "hook", "allow_http": true, "allow_private": true });
+    receiver.as_object_mut().unwrap().extend(base.as_object().unwrap().clone());
+    let quick = json!({ "group_wait": "0s", "group_interval": "1s" });
+    serde_json::from_value(json!({ "receivers": [receiver], "route": quick })).unwrap()
+}
+
+fn sink(dir: &Path, receivers: &Receivers, once: bool) -> Result<Sink> {
+    let options = Options { topic: "alerts".into(), once, past: true };
+    let source = Source::Embedded(Box::new(Log::open(dir)?));
+    Sink::new(receivers, &Secrets::default(), Journal::open(&dir.join("sink.db"))?, source, options)
+}
+
+fn run_once(dir: &Path, receivers: &Receivers) -> Result<Summary> {
+    sink(dir, receivers, true)?.run(&AtomicBool::new(false))
+}
+
+#[test]
+fn a_receiver_that_fails_for_a_while_loses_nothing_and_keeps_the_order() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let service = Service::start(2);
+    let receivers = hook(json!({ "webhook": { "url": format!("{}/x", service.url), "format": "cloudevents" } }));
+    assert!(receivers.lint().is_empty(), "{:?}", receivers.lint());
+    append(dir.path(), &[record("a", "firing"), record("b", "firing"), record("a", "resolved")])?;
+    append(dir.path(), &[NewRecord { log_time_ms: 0, key: None, value: b"\xff no record".to_vec() }])?;
+    let (running, path) = (sink(dir.path(), &receivers, false)?, dir.path().to_path_buf());
+    let stop = Arc::new(AtomicBool::new(false));
+    let told = stop.clone();
+    let thread = std::thread::spawn(move || running.run(&told));
+    while service.accepted().len() < 3 {
+        std::thread::yield_now();
+    }
+    append(&path, &[record("b", "resolved")])?;
+    while service.accepted().len() < 4 {
+        std::thread::yield_now();
+    }
+    stop.store(true, Ordering::SeqCst);
+    let summary = thread.join().expect("the sink ends")?;
+    assert_eq!((summary.records, summary.bad, summary.notices, summary.failures), (5, 1, 4, 2));
+    assert_eq!(summary.waiting, [""; 0]);
+    let keys: Vec<String> = service.accepted().into_iter().map(|(_, key, _)| key).collect();
+    assert_eq!(keys, ["a:firing:0", "b:firing:0", "a:resolved:0", "b:resolved:0"]);
+    // A restart tells nothing again.
+    let again = run_once(&path, &receivers)?;
+    assert_eq!((again.records, again.notices), (0, 0));
+    Ok(())
+}
+
+#[test]
+fn what_failed_is_sent_with_the_same_key_after_a_restart() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    append(dir.path(), &[record("a", "firing")])?;
+    let service = Service::start(1);
+    let receivers = hook(json!({ "webhook": { "url": service.url, "format": "alertmanager" } }));
+    let first = run_once(dir.path(), &receivers)?;
+    assert_eq!((first.notices, first.failures, first.waiting), (0, 1, vec!["hook".to_string()]));
+    append(dir.path(), &[record("b", "firing")])?;
+    let second = run_once(dir.path(), &receivers)?;
+    assert_eq!((second.notices, second.failures), (2, 0));
+    let bodies: Vec<usize> =
+        service.accepted().iter().map(|(_, _, body)| body["alerts"].as_array().map_or(0, Vec::len)).collect();
+    assert_eq!(bodies, [1, 1], "the delivery that was begun did not change");
+    Ok(())
+}
+
+#[test]
+fn every_kind_of_http_receiver() -> Result<()> {
+    let secrets = tempfile::tempdir()?;
+    let service = Service::start(0);
+    for (name, text) in [("SLACK", format!("{}/slack", service.url)), ("KEY", "canary-key".into())] {
+        let path = secrets.path().join(name);
+        std::fs::write(&path, text)?;
+        #[cfg(unix)]
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    }
+    for (receiver, path) in [
+        (json!({ "slack": { "url": "${{ secrets.SLACK }}" } }), "/slack"),
+        (json!({ "pagerduty": { "routing_key": "${{ secrets.KEY }}", "url": format!("{}/pd", service.url) } }), "/pd"),
+        (json!({ "alertmanager": { "url": format!("{}/am/", service.url) } }), "/am/api/v2/alerts"),
+    ] {
+        let dir = tempfile::tempdir()?;
+        append(dir.path(), &[record("a", "firing"), record("a", "resolved")])?;
+        let receivers = hook(receiver);
+        assert!(receivers.lint().is_empty(), "{:?}", receivers.lint());
+        let options = Options { topic: "alerts".into(), once: true, past: true };
+        let source = Source::Embedded(Box::new(Log::open(dir.path())?));
+        let journal = Journal::open(&dir.path().join("sink.db"))?;
+        let secrets = Secrets { dir: Some(secrets.path().into()) };
+        let summary = Sink::new(&receivers, &secrets, journal, source, options)?.run(&AtomicBool::new(false))?;
+        assert_eq!((summary.notices, summary.failures), (2, 0), "{path}");
+        let got = service.accepted();
+        assert!(got[got.len() - 2..].iter().all(|(url, ..)| url == path), "{got:?}");
+        let bytes = std::fs::read(dir.path().join("sink.db"))?;
+        assert!(!bytes.windows(6).any(|part| part == b"canary"), "a secret in the journal");
+    }
+    let got = service.accepted();
+    assert_eq!(got[2].2["event_action"], "trigger");
+    assert_eq!(got[2].2["routing_key"], "canary-key");
+    assert_eq!(got[3].2["event_action"], "resolve");
+    assert_eq!(got[2].2["dedup_key"], got[3].2["dedup_key"]);
+    Ok(())
+}
+
+#[test]
+fn a_redirect_is_not_followed_and_a_private_address_not_asked() -> Result<()> {
+    let service = Service::start(0);
+    let dir = tempfile::tempdir()?;
+    append(dir.path(), &[record("a", "firing")])?;
+    let receivers = hook(json!({ "webhook": { "url": format!("{}/moved", service.url), "format": "cloudevents" } }));
+    let summary = run_once(dir.path(), &receivers)?;
+    assert_eq!((summary.notices, summary.failures), (0, 1));
+    let tries = service.tries.load(Ordering::SeqCst);
+    assert_eq!(tries, 1);
+    // A name that stands for a private address is found out when it is looked up.
+    let url = service.url.replace("127.0.0.1", "localhost");
+    let mut receivers = hook(json!({ "webhook": { "url": url, "format": "cloudevents" } }));
+    receivers.receivers[0].allow_private = false;
+    assert!(receivers.lint().is_empty(), "{:?}", receivers.lint());
+    let summary = run_once(dir.path(), &receivers)?;
+    assert_eq!((summary.notices, summary.failures), (0, 1));
+    assert_eq!(service.tries.load(Ordering::SeqCst), tries);
+    Ok(())
+}
+
+#[test]
+fn a_failure_shows_no_secret() -> Result<()> {
+    let url = "http://127.0.0.1:1/canary-path";
+    let receivers = hook(json!({ "webhook": { "url": url, "format": "cloudevents",
+        "headers": { "X-Token": "canary-header" } } }));
+    let sender = perfstream_sink::send::Sender::new(&receivers.receivers[0], &Secrets::default())?;
+    let value = record("a", "firing").value;
+    let alert = perfstream_sink::alert::Alert::parse(&value, "alerts/0@0".into())?;
+    let delivery = perfstream_sink::engine::Delivery {
+        key: "k".into(),
+        receiver: "hook".into(),
+        group_key: String::new(),
+        group_labels: Default::default(),
+        repeat_interval_ms: 1000,
+        notices: vec![perfstream_sink::engine::Notice { alert, repeat: 0 }],
+    };
+    let failure = sender.send(&delivery, 0).unwrap_err();
+    assert!(!format!("{failure:?}").contains("canary"), "{failure:?}");
+    Ok(())
+}
