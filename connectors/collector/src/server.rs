@@ -45,9 +45,11 @@ pub enum Destination {
 /// that was taken is in the log when it returns. Fails if the log or the address cannot be opened.
 pub fn run(options: Options, destination: &Destination) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    // The log's own, which ends last: what was taken is written when the connections are gone.
+    let log_runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let store: Box<dyn Store> = match destination {
         Destination::Embedded(dir, partitions) => Box::new(EmbeddedStore::open(dir, *partitions)?),
-        Destination::Cluster(target) => Box::new(ClusterStore::connect(runtime.handle().clone(), target.clone())?),
+        Destination::Cluster(target) => Box::new(ClusterStore::connect(log_runtime.handle().clone(), target.clone())?),
     };
     let writer = runtime.block_on(async {
         let (server, writer) = Server::bind(options, store).await?;

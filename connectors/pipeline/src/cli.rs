@@ -1,6 +1,7 @@
 //! Commands and their options.
 
 mod cluster;
+mod collect;
 mod detect;
 
 use anyhow::{Context, Result, bail};
@@ -153,6 +154,16 @@ Examples:
   perfstream detect web-vitals.yaml --detector web-vitals-anomaly-detector --topic web-vitals-windows \\
     --from 2026-01-05T08:00:00Z --to 2026-01-05T20:00:00Z --data log/")]
     Detect(Box<detect::DetectArgs>),
+    /// Takes events of browsers and servers over HTTP into topics
+    #[command(after_help = "\
+Examples:
+  perfstream collect --data log/ --allow-origin https://shop.example
+  perfstream collect --data log/ --topic requests:service --server-token-file tokens.txt
+  perfstream collect --cluster localhost:9003 --listen 127.0.0.1:8090 --token PUBLIC --country-header cf-ipcountry
+
+A page sends with one tag: <script src=\"https://COLLECTOR/perfstream.js\" defer></script>
+An event is answered for (204) when the log has it. SIGTERM: open requests are answered, then it ends.")]
+    Collect(Box<collect::CollectArgs>),
     /// Writes synthetic web-vitals events with labelled faults
     Generate(perfstream::generate::GenerateArgs),
 }
@@ -312,6 +323,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Command::Status(args) => cluster::status(&args),
         Command::Detect(args) => detect::detect(&args),
         Command::Sessions(args) => cluster::sessions(&args),
+        Command::Collect(args) => collect::collect(*args),
         Command::Generate(args) => {
             args.run()?;
             Ok(ExitCode::SUCCESS)
@@ -321,7 +333,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
 
 fn start_log(json: bool) {
     let filter =
-        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,perfstream=info".into());
+        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,perfstream=info,perfstream_collector=info".into());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second subscriber cannot be set; there is only this one.
     let set = if json { builder.json().try_init() } else { builder.with_target(false).try_init() };
