@@ -55,6 +55,13 @@ fn modules_depend_on_sdk_and_core_only() {
     }
 }
 
+#[test]
+fn the_collector_knows_no_pipeline() {
+    let all = built_from("perfstream-collector");
+    let own: Vec<&str> = all.iter().map(String::as_str).filter(|n| n.starts_with("perfstream")).collect();
+    assert_eq!(own, ["perfstream-collector", "perfstream-core", "perfstream-log"]);
+}
+
 /// All `.rs` files under version control or about to be: everything but build output.
 fn sources() -> BTreeMap<PathBuf, String> {
     fn walk(dir: &Path, found: &mut BTreeMap<PathBuf, String>) {

@@ -82,7 +82,8 @@ fn is_country(text: &str) -> bool {
 fn brand(list: &str) -> Option<String> {
     // Quoted texts stand at the odd places: the brand and its version by turns.
     let brands: Vec<&str> = list.split('"').skip(1).step_by(4).take(16).collect();
-    let made_up = |brand: &str| brand.to_ascii_lowercase().contains("not") && brand.to_ascii_lowercase().contains("brand");
+    let made_up =
+        |brand: &str| brand.to_ascii_lowercase().contains("not") && brand.to_ascii_lowercase().contains("brand");
     let mut real = brands.into_iter().filter(|brand| !brand.is_empty() && brand.len() <= 64 && !made_up(brand));
     let first = real.next()?;
     let chosen = if first == "Chromium" { real.next().unwrap_or(first) } else { first };
@@ -108,7 +109,8 @@ mod tests {
     #[test]
     fn hints_come_first() {
         let firefox = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:133.0) Gecko/20100101 Firefox/133.0";
-        let found = client(&[("user-agent", firefox), ("cf-ipcountry", "de"), ("referer", "https://x.example/a/b?q=1")]);
+        let found =
+            client(&[("user-agent", firefox), ("cf-ipcountry", "de"), ("referer", "https://x.example/a/b?q=1")]);
         assert_eq!((&*found.browser, &*found.device, &*found.connection), ("firefox", "desktop", "unknown"));
         assert_eq!((found.country.as_deref(), found.page.as_deref()), (Some("DE"), Some("/a/b")));
         for (list, want) in [
@@ -117,7 +119,8 @@ mod tests {
             (r#""Chromium";v="131", "Not?A_Brand";v="8""#, "chrome"),
             (r#""Opera";v="115", "Chromium";v="130""#, "opera"),
         ] {
-            let hints = [("user-agent", firefox), ("sec-ch-ua", list), ("sec-ch-ua-mobile", "?1"), ("sec-ch-ect", "\"3g\"")];
+            let hints =
+                [("user-agent", firefox), ("sec-ch-ua", list), ("sec-ch-ua-mobile", "?1"), ("sec-ch-ect", "\"3g\"")];
             let found = client(&hints);
             assert_eq!((&*found.browser, &*found.device, &*found.connection), (want, "mobile", "3g"), "{list}");
         }

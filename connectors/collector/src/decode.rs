@@ -8,8 +8,20 @@ use serde_json::{Map, Value};
 
 /// Fields of an envelope that its events get where they have none of that name.
 const COMMON: [&str; 14] = [
-    "timestamp", "page", "url", "sessionId", "navigationId", "navigationType", "connection", "effectiveType", "ect",
-    "browser", "device", "country", "release", "interactionCount",
+    "timestamp",
+    "page",
+    "url",
+    "sessionId",
+    "navigationId",
+    "navigationType",
+    "connection",
+    "effectiveType",
+    "ect",
+    "browser",
+    "device",
+    "country",
+    "release",
+    "interactionCount",
 ];
 
 /// A text of an envelope that is longer is left out: it would be copied into each event.
@@ -109,10 +121,8 @@ fn open(mut envelope: Map<String, Value>, found: &mut Vec<Item>) {
         Value::String(text) => text.len() <= COMMON_BYTES,
         other => other.is_number() || other.is_boolean(),
     };
-    let common: Vec<(&str, Value)> = COMMON
-        .iter()
-        .filter_map(|name| envelope.remove(*name).filter(short).map(|value| (*name, value)))
-        .collect();
+    let common: Vec<(&str, Value)> =
+        COMMON.iter().filter_map(|name| envelope.remove(*name).filter(short).map(|value| (*name, value))).collect();
     for event in events {
         found.push(object(event).map(|mut event| {
             for (name, value) in &common {

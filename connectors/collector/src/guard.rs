@@ -15,7 +15,7 @@ use subtle::ConstantTimeEq;
 /// headers.
 pub(crate) const TOKEN_HEADER: &str = "x-perfstream-token";
 
-/// Addresses whose rate is known at once; when they are used up, new ones are refused.
+/// Addresses that may send within two seconds; above that all are refused until some are forgotten.
 const ADDRESSES: usize = 100_000;
 
 /// What a request may do.

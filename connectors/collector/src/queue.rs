@@ -51,7 +51,8 @@ impl Queue {
         commit_timeout: Duration,
     ) -> std::io::Result<(Queue, JoinHandle<()>)> {
         let (jobs, waiting) = mpsc::channel(WAITING);
-        let thread = std::thread::Builder::new().name("log-writer".into()).spawn(move || write(store, waiting, &counters))?;
+        let thread =
+            std::thread::Builder::new().name("log-writer".into()).spawn(move || write(store, waiting, &counters))?;
         let bytes = bytes.min(u32::MAX as usize).min(Semaphore::MAX_PERMITS);
         Ok((Queue { jobs, room: Semaphore::new(bytes), bytes, commit_timeout }, thread))
     }
@@ -97,7 +98,8 @@ fn commit(store: &mut dyn Store, jobs: Vec<Job>, counters: &Counters) {
         let (mut places, mut failure) = (BTreeSet::new(), None);
         // A topic that cannot be written fails the whole request before any of it is written.
         for topic in job.records.iter().map(|r| &r.topic).collect::<BTreeSet<_>>() {
-            let counted = unplaced.entry(topic.clone()).or_insert_with(|| store.partitions(topic).map_err(|e| format!("{e:#}")));
+            let counted =
+                unplaced.entry(topic.clone()).or_insert_with(|| store.partitions(topic).map_err(|e| format!("{e:#}")));
             failure = failure.or(counted.as_ref().err().cloned());
         }
         if failure.is_none() {
@@ -111,7 +113,8 @@ fn commit(store: &mut dyn Store, jobs: Vec<Job>, counters: &Counters) {
         }
         placed.push((places, failure, job.answer));
     }
-    let sizes: Vec<(Place, u64)> = batches.iter().map(|(place, records)| (place.clone(), records.len() as u64)).collect();
+    let sizes: Vec<(Place, u64)> =
+        batches.iter().map(|(place, records)| (place.clone(), records.len() as u64)).collect();
     let failed = if batches.is_empty() { BTreeMap::new() } else { store.write(batches) };
     for (place, records) in sizes {
         if !failed.contains_key(&place) {
@@ -193,7 +196,8 @@ mod tests {
     #[tokio::test]
     async fn a_log_that_does_not_answer() {
         let ((begun, _begins), (_go, told)) = (channel(), channel());
-        let (queue, _) = Queue::start(Box::new(Told { begun, go: told }), Arc::default(), 400, Duration::from_millis(1)).unwrap();
+        let (queue, _) =
+            Queue::start(Box::new(Told { begun, go: told }), Arc::default(), 400, Duration::from_millis(1)).unwrap();
         assert_eq!(queue.store(record("a")).await, Err(Refused::Slow));
     }
 }

@@ -163,7 +163,8 @@ async fn answer(
 /// Says why, without reading: who has no place gets no time either.
 async fn refuse(stream: TcpStream) {
     let body = r#"{"error":"connections","found":"too many connections","allowed":"try again","retry_after_s":1}"#;
-    let head = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-type: application/json";
+    let head =
+        "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-type: application/json";
     let answer = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
     // So few bytes fit into the buffer of a socket that is new.
     if stream.writable().await.is_ok()

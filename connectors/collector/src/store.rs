@@ -22,7 +22,11 @@ pub struct Outgoing {
 impl Outgoing {
     /// A record of a JSON value.
     pub fn new(topic: &str, key: Option<&str>, value: &serde_json::Value) -> Outgoing {
-        Outgoing { topic: topic.into(), key: key.map(|key| key.as_bytes().to_vec()), value: value.to_string().into_bytes() }
+        Outgoing {
+            topic: topic.into(),
+            key: key.map(|key| key.as_bytes().to_vec()),
+            value: value.to_string().into_bytes(),
+        }
     }
 
     /// What it takes of the queue, bytes.
@@ -72,7 +76,9 @@ impl Store for EmbeddedStore {
 
     fn write(&mut self, batches: Batches) -> BTreeMap<Place, String> {
         let done = self.log.commit(|writer| {
-            batches.iter().try_for_each(|((topic, partition), records)| writer.append(topic, *partition, records).map(drop))
+            batches
+                .iter()
+                .try_for_each(|((topic, partition), records)| writer.append(topic, *partition, records).map(drop))
         });
         match done {
             Ok(()) => BTreeMap::new(),

@@ -62,13 +62,16 @@ struct Common {
 
 impl Common {
     fn new(event: &Event, client: &Client, received_us: i64) -> Result<Common, Bad> {
-        let given = ["page", "url", "page_location", "navigationURL"].into_iter().find_map(|name| event.get(name)?.as_str());
+        let given =
+            ["page", "url", "page_location", "navigationURL"].into_iter().find_map(|name| event.get(name)?.as_str());
         let page = match given {
-            Some(text) => page(text)
-                .ok_or_else(|| Bad::new("bad_page", format!("the page is `{}`; allowed is a path or an http address", cut(text))))?,
-            None => client.page.clone().ok_or_else(|| {
-                Bad::new("missing_field", "no `page`, `url` or Referer header says which page it is")
+            Some(text) => page(text).ok_or_else(|| {
+                Bad::new("bad_page", format!("the page is `{}`; allowed is a path or an http address", cut(text)))
             })?,
+            None => client
+                .page
+                .clone()
+                .ok_or_else(|| Bad::new("missing_field", "no `page`, `url` or Referer header says which page it is"))?,
         };
         let or = |name: &str, known: &str| text(event, name).map(|found| found.unwrap_or_else(|| known.to_owned()));
         let connected = ["connection", "effectiveType", "ect"].into_iter().find_map(|name| event.get(name)?.as_str());
@@ -87,7 +90,8 @@ impl Common {
         };
         let release = text(event, "release")?;
         let kind = text(event, "navigationType")?;
-        let texts = [("country", &country), ("sessionId", &session), ("navigationId", &navigation), ("navigationType", &kind)];
+        let texts =
+            [("country", &country), ("sessionId", &session), ("navigationId", &navigation), ("navigationType", &kind)];
         for (name, value) in texts.into_iter().chain([("release", &release)]) {
             if let Some(value) = value {
                 fields.insert(name.into(), value.as_str().into());
@@ -107,7 +111,8 @@ impl Common {
 }
 
 fn metric(event: &Event, common: &Common) -> Result<Vec<Outgoing>, Bad> {
-    let name = text(event, "name")?.ok_or_else(|| Bad::new("missing_field", "neither `name` nor `entryType` says what it is"))?;
+    let name = text(event, "name")?
+        .ok_or_else(|| Bad::new("missing_field", "neither `name` nor `entryType` says what it is"))?;
     let Some((name, topic)) = METRICS.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(&name)) else {
         let known: Vec<&str> = METRICS.iter().map(|(name, _)| *name).collect();
         return Err(Bad::new("unknown_metric", format!("the name is `{name}`; allowed are {}", known.join(", "))));
@@ -131,7 +136,9 @@ fn metric(event: &Event, common: &Common) -> Result<Vec<Outgoing>, Bad> {
 /// The selector of what was largest, latest or touched, from the attribution build.
 fn target(event: &Event) -> Option<String> {
     let attribution = event.get("attribution").and_then(Value::as_object);
-    let found = ["target", "interactionTarget", "largestShiftTarget"].into_iter().find_map(|name| attribution?.get(name)?.as_str());
+    let found = ["target", "interactionTarget", "largestShiftTarget"]
+        .into_iter()
+        .find_map(|name| attribution?.get(name)?.as_str());
     found.map(|text| cut(text).to_owned())
 }
 
@@ -153,7 +160,10 @@ fn shifts_of_metric(event: &Event, common: &Common, id: Option<String>, bare: Va
         let (value, start) = (number(entry, "value")?, number(entry, "startTime")?);
         let mut own = known.clone();
         let name = id.as_deref().unwrap_or(&session);
-        merge(&mut own, json!({ "id": format!("{name}-s{start}"), "metricId": id, "value": value, "startTime": start }));
+        merge(
+            &mut own,
+            json!({ "id": format!("{name}-s{start}"), "metricId": id, "value": value, "startTime": start }),
+        );
         if largest.and_then(Value::as_f64) != Some(value) {
             merge(&mut own, json!({ "sources": [] }));
         }

@@ -71,7 +71,12 @@ impl Collector {
     fn records(&self, topic: &str) -> Vec<Value> {
         let log = Log::open(self.dir.path()).unwrap();
         let read = |p| log.read(topic, p, 0, 10_000).unwrap();
-        log.partitions(topic).unwrap().into_iter().flat_map(read).map(|r| serde_json::from_slice(&r.value).unwrap()).collect()
+        log.partitions(topic)
+            .unwrap()
+            .into_iter()
+            .flat_map(read)
+            .map(|r| serde_json::from_slice(&r.value).unwrap())
+            .collect()
     }
 
     fn end(&mut self) {
@@ -115,7 +120,8 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 #[test]
 fn each_content_type_and_the_log_has_it_at_204() {
     let collector = Collector::start(Options::default());
-    let types = [Some("text/plain;charset=UTF-8"), Some("application/json"), Some("application/x-www-form-urlencoded"), None];
+    let types =
+        [Some("text/plain;charset=UTF-8"), Some("application/json"), Some("application/x-www-form-urlencoded"), None];
     for (n, content_type) in types.into_iter().enumerate() {
         let headers: Vec<(&str, &str)> = content_type.map(|t| ("content-type", t)).into_iter().collect();
         let (status, _, body) = collector.send("POST", "/v1/vitals", &headers, lcp(n as u32).as_bytes());
@@ -131,7 +137,8 @@ fn each_content_type_and_the_log_has_it_at_204() {
 fn a_record_lies_where_its_key_belongs() {
     let collector = Collector::start(Options::default());
     let pages: Vec<String> = (0..20).map(|n| format!("/p{n}")).collect();
-    let body: Vec<Value> = pages.iter().map(|p| json!({"name": "FCP", "value": 5, "url": format!("https://x.example{p}?q")})).collect();
+    let body: Vec<Value> =
+        pages.iter().map(|p| json!({"name": "FCP", "value": 5, "url": format!("https://x.example{p}?q")})).collect();
     assert_eq!(collector.post(&Value::from(body).to_string()).0, 204);
     let log = Log::open(collector.dir.path()).unwrap();
     for page in &pages {
@@ -144,7 +151,8 @@ fn a_record_lies_where_its_key_belongs() {
 #[test]
 fn a_bad_event_does_not_refuse_the_others() {
     let collector = Collector::start(Options::default());
-    let (status, answer) = collector.post(&format!("[{}, {{\"name\":\"LCP\",\"value\":\"x\",\"page\":\"/\"}}, 7]", lcp(1)));
+    let (status, answer) =
+        collector.post(&format!("[{}, {{\"name\":\"LCP\",\"value\":\"x\",\"page\":\"/\"}}, 7]", lcp(1)));
     assert_eq!((status, &answer["accepted"], &answer["rejected"]), (200, &json!(1), &json!(2)));
     assert_eq!(answer["events"][0], json!({"index": 1, "error": "wrong_type", "found": "`value` is no number"}));
     assert_eq!(collector.records("lcp-stream").len(), 1);
@@ -188,7 +196,8 @@ fn a_body_that_is_too_long() {
     let (status, _, body) = collector.send("POST", "/v1/vitals", &[], &long);
     assert!(status == 413 && body.contains("1000 bytes as sent"), "{status} {body}");
     // Its length is not said beforehand.
-    let chunked = b"POST /v1/vitals HTTP/1.1\r\nhost: c\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n3e9\r\n";
+    let chunked =
+        b"POST /v1/vitals HTTP/1.1\r\nhost: c\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n3e9\r\n";
     assert_eq!(collector.raw(&[&chunked[..], &long, b"\r\n0\r\n\r\n"].concat()).0, 413);
     let gzipped = b"POST /v1/vitals HTTP/1.1\r\nhost: c\r\ncontent-encoding: gzip\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n3e9\r\n";
     // A gzip member of stored bytes is longer than what it holds.
@@ -205,7 +214,8 @@ fn a_body_that_is_too_long() {
 fn a_slow_body_and_a_slow_head() {
     let short = Duration::from_millis(200);
     let collector = Collector::start(Options { body_timeout: short, header_timeout: short, ..Options::default() });
-    let (status, _, body) = collector.raw(b"POST /v1/vitals HTTP/1.1\r\nhost: c\r\ncontent-length: 500\r\n\r\n{\"name\"");
+    let (status, _, body) =
+        collector.raw(b"POST /v1/vitals HTTP/1.1\r\nhost: c\r\ncontent-length: 500\r\n\r\n{\"name\"");
     assert!(status == 408 && body.contains("slow_body"), "{status} {body}");
     // hyper ends such a connection; without a timer it would wait for ever.
     let (status, _, _) = collector.raw(b"POST /v1/vitals HTTP/1.1\r\nhost: c\r\nx-slow: ");
@@ -228,7 +238,8 @@ fn heads_and_connections_are_bounded() {
 #[test]
 fn too_many_requests() {
     let collector = Collector::start(Options { rate_per_address: 1, ..Options::default() });
-    let all: Vec<(u16, String, String)> = (0..4).map(|n| collector.send("POST", "/v1/vitals", &[], lcp(n).as_bytes())).collect();
+    let all: Vec<(u16, String, String)> =
+        (0..4).map(|n| collector.send("POST", "/v1/vitals", &[], lcp(n).as_bytes())).collect();
     assert!(all.iter().take(2).all(|a| a.0 == 204), "{all:?}");
     let refused = all.iter().find(|a| a.0 == 429).expect("the burst is two");
     assert!(refused.1.contains("retry-after: ") && refused.2.contains("\"error\":\"rate\""), "{refused:?}");
@@ -244,20 +255,29 @@ fn origins() {
     let (status, head, body) = post("https://evil.example");
     assert!(status == 403 && !head.contains("access-control-allow-origin") && body.contains("evil"), "{head}");
     assert_eq!(post("http://c.example").0, 204, "the collector's own");
-    let asked = [("origin", "https://shop.example"), ("access-control-request-method", "POST"), ("access-control-request-headers", "content-type")];
+    let asked = [
+        ("origin", "https://shop.example"),
+        ("access-control-request-method", "POST"),
+        ("access-control-request-headers", "content-type"),
+    ];
     let (status, head, _) = collector.send("OPTIONS", "/v1/vitals", &asked, b"");
     assert!(status == 200 && head.contains("access-control-allow-headers: content-type"), "{status} {head}");
     let any = Collector::start(Options { origins: vec!["*".into()], ..Options::default() });
     let (status, head, _) = any.send("POST", "/v1/vitals", &[("origin", "https://a.example")], lcp(1).as_bytes());
-    assert!(status == 204 && head.contains("access-control-allow-origin: *") && !head.contains("credentials"), "{head}");
+    assert!(
+        status == 204 && head.contains("access-control-allow-origin: *") && !head.contains("credentials"),
+        "{head}"
+    );
 }
 
 #[test]
 fn tokens_and_topics() {
     let topics = BTreeMap::from([("requests".to_owned(), "requests:service".parse().unwrap())]);
-    let options = Options { tokens: vec!["pub".into()], server_tokens: vec!["secret".into()], topics, ..Options::default() };
+    let options =
+        Options { tokens: vec!["pub".into()], server_tokens: vec!["secret".into()], topics, ..Options::default() };
     let collector = Collector::start(options);
-    let post = |path: &str, headers: &[(&str, &str)], body: &str| collector.send("POST", path, headers, body.as_bytes()).0;
+    let post =
+        |path: &str, headers: &[(&str, &str)], body: &str| collector.send("POST", path, headers, body.as_bytes()).0;
     assert_eq!(post("/v1/vitals", &[], &lcp(1)), 401);
     assert_eq!(post("/v1/vitals?token=pub", &[], &lcp(1)), 204);
     assert_eq!(post("/v1/vitals", &[("x-perfstream-token", "pub")], &lcp(2)), 204);
@@ -297,7 +317,10 @@ fn a_request_that_has_begun_is_answered_at_the_end() {
     let mut collector = Collector::start(Options::default());
     let body = lcp(1);
     let mut stream = TcpStream::connect(collector.address).unwrap();
-    let head = format!("POST /v1/vitals HTTP/1.1\r\nhost: c\r\ncontent-length: {}\r\nexpect: 100-continue\r\n\r\n", body.len());
+    let head = format!(
+        "POST /v1/vitals HTTP/1.1\r\nhost: c\r\ncontent-length: {}\r\nexpect: 100-continue\r\n\r\n",
+        body.len()
+    );
     stream.write_all(head.as_bytes()).unwrap();
     // The handler asks for the body: the request has begun.
     let mut line = [0; 25];

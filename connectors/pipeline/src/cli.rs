@@ -332,8 +332,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
 }
 
 fn start_log(json: bool) {
-    let filter =
-        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,perfstream=info,perfstream_collector=info".into());
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| "warn,perfstream=info,perfstream_collector=info".into());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second subscriber cannot be set; there is only this one.
     let set = if json { builder.json().try_init() } else { builder.with_target(false).try_init() };

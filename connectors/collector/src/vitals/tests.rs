@@ -57,11 +57,13 @@ fn a_growing_value_has_another_id_and_a_repeated_one_the_same() {
 
 #[test]
 fn cls_is_its_shifts() {
-    let entries = json!([{"value": 0.1, "startTime": 500.5}, {"value": 0.2, "startTime": 900, "hadRecentInput": false}]);
+    let entries =
+        json!([{"value": 0.1, "startTime": 500.5}, {"value": 0.2, "startTime": 900, "hadRecentInput": false}]);
     let attribution = json!({"largestShiftTarget": "#ad", "largestShiftValue": 0.2});
     let event = json!({"name": "CLS", "value": 0.3, "id": "v6-7", "entries": entries, "attribution": attribution});
     let found = map(event).unwrap();
-    let short: Vec<_> = found.iter().map(|(t, k, r)| (t.as_str(), k.as_str(), &r["id"], &r["value"], &r["sources"])).collect();
+    let short: Vec<_> =
+        found.iter().map(|(t, k, r)| (t.as_str(), k.as_str(), &r["id"], &r["value"], &r["sources"])).collect();
     assert_eq!(
         short,
         [
@@ -81,7 +83,10 @@ fn raw_entries() {
     assert_eq!((&found[0].2["id"], &found[0].2["sources"]), (&json!("s-n-layout-shift--7"), &json!(["#a"])));
     let event = json!({"entryType": "event", "name": "click", "interactionId": 8, "startTime": 5, "duration": 64, "sessionId": 12, "id": "e1"});
     let found = map(event).unwrap();
-    assert_eq!((found[0].0.as_str(), found[0].1.as_str(), &found[0].2["id"]), ("inp-events-stream", "12", &json!("e1")));
+    assert_eq!(
+        (found[0].0.as_str(), found[0].1.as_str(), &found[0].2["id"]),
+        ("inp-events-stream", "12", &json!("e1"))
+    );
 }
 
 #[test]
@@ -90,12 +95,28 @@ fn what_is_wrong_is_said() {
         (json!({"name": "LCP"}), "missing_field", "`value` is missing"),
         (json!({"value": 1}), "missing_field", "neither `name` nor `entryType` says what it is"),
         (json!({"name": "LCP", "value": "1.4 s"}), "wrong_type", "`value` is no number"),
-        (json!({"name": "XYZ", "value": 1}), "unknown_metric", "the name is `XYZ`; allowed are LCP, CLS, FCP, INP, TTFB, FID"),
-        (json!({"name": "LCP", "value": 1, "timestamp": "24.11.2026"}), "bad_time", "`timestamp` is no time; allowed is RFC 3339, epoch seconds or epoch milliseconds"),
-        (json!({"name": "LCP", "value": 1, "page": "about:blank"}), "bad_page", "the page is `about:blank`; allowed is a path or an http address"),
+        (
+            json!({"name": "XYZ", "value": 1}),
+            "unknown_metric",
+            "the name is `XYZ`; allowed are LCP, CLS, FCP, INP, TTFB, FID",
+        ),
+        (
+            json!({"name": "LCP", "value": 1, "timestamp": "24.11.2026"}),
+            "bad_time",
+            "`timestamp` is no time; allowed is RFC 3339, epoch seconds or epoch milliseconds",
+        ),
+        (
+            json!({"name": "LCP", "value": 1, "page": "about:blank"}),
+            "bad_page",
+            "the page is `about:blank`; allowed is a path or an http address",
+        ),
         (json!({"name": "LCP", "value": 1, "id": "x".repeat(600)}), "too_long", "`id` has 600 bytes; allowed are 512"),
         (json!({"entryType": "event", "startTime": 1}), "missing_field", "a raw entry needs `sessionId`"),
-        (json!({"entryType": "paint"}), "unknown_entry", "the entryType is `paint`; allowed are layout-shift, event, first-input"),
+        (
+            json!({"entryType": "paint"}),
+            "unknown_entry",
+            "the entryType is `paint`; allowed are layout-shift, event, first-input",
+        ),
     ] {
         assert_eq!(map(event.clone()), Err(Bad::new(reason, detail)), "{event}");
     }
