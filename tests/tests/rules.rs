@@ -63,6 +63,13 @@ fn the_sink_knows_the_log_and_no_engine() {
     assert_eq!(own, BTreeSet::from(["perfstream-core", "perfstream-log", "perfstream-sink"]));
 }
 
+#[test]
+fn the_collector_knows_no_pipeline() {
+    let all = built_from("perfstream-collector");
+    let own: Vec<&str> = all.iter().map(String::as_str).filter(|n| n.starts_with("perfstream")).collect();
+    assert_eq!(own, ["perfstream-collector", "perfstream-core", "perfstream-log"]);
+}
+
 /// All `.rs` files under version control or about to be: everything but build output.
 fn sources() -> BTreeMap<PathBuf, String> {
     fn walk(dir: &Path, found: &mut BTreeMap<PathBuf, String>) {

@@ -1,6 +1,7 @@
 //! Commands and their options.
 
 mod cluster;
+mod collect;
 mod detect;
 mod sink;
 
@@ -157,6 +158,16 @@ Examples:
     /// Carries alerts from a topic to people and tools
     #[command(after_help = sink::EXAMPLES, args_conflicts_with_subcommands = true)]
     Sink(sink::SinkArgs),
+    /// Takes events of browsers and servers over HTTP into topics
+    #[command(after_help = "\
+Examples:
+  perfstream collect --data log/ --allow-origin https://shop.example
+  perfstream collect --data log/ --topic requests:service --server-token-file tokens.txt
+  perfstream collect --cluster localhost:9003 --listen 127.0.0.1:8090 --token PUBLIC --country-header cf-ipcountry
+
+A page sends with one tag: <script src=\"https://COLLECTOR/perfstream.js\" defer></script>
+An event is answered for (204) when the log has it. SIGTERM: open requests are answered, then it ends.")]
+    Collect(Box<collect::CollectArgs>),
     /// Writes synthetic web-vitals events with labelled faults
     Generate(perfstream::generate::GenerateArgs),
 }
@@ -317,6 +328,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Command::Detect(args) => detect::detect(&args),
         Command::Sink(args) => sink::sink(args),
         Command::Sessions(args) => cluster::sessions(&args),
+        Command::Collect(args) => collect::collect(*args),
         Command::Generate(args) => {
             args.run()?;
             Ok(ExitCode::SUCCESS)
@@ -326,7 +338,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
 
 fn start_log(json: bool) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| "warn,perfstream=info,perfstream_sink=info".into());
+        .unwrap_or_else(|_| "warn,perfstream=info,perfstream_collector=info,perfstream_sink=info".into());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second subscriber cannot be set; there is only this one.
     let set = if json { builder.json().try_init() } else { builder.with_target(false).try_init() };

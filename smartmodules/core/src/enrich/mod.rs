@@ -19,6 +19,7 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
+pub use agent::{Agent, Agents};
 pub use config::{Config, LookupConfig, TableConfig};
 pub use derive::Derived;
 
