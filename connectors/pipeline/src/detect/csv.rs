@@ -203,6 +203,6 @@ mod tests {
         std::fs::write(&path, "t,v\n1,2\n").unwrap();
         let error = Series::read(&path, "t", "value").unwrap_err().to_string();
         assert!(error.ends_with("there is no column `value`; it has t, v"), "{error}");
-        assert_eq!(Series::read(&path, "t", "v").unwrap().rows, [("1".to_string(), "2".to_string())]);
+        assert_eq!(Series::read(&path, "t", "v").unwrap().rows, [(b"1".to_vec(), b"2".to_vec())]);
     }
 }
