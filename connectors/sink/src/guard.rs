@@ -6,6 +6,7 @@
 //! is resolved by [`Resolver`], and the connection goes to the addresses that were checked.
 
 use anyhow::{Context, Result, bail};
+#[cfg(feature = "deliver")]
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use url::{Host, Url};
@@ -68,12 +69,14 @@ fn is_public_v6(ip: Ipv6Addr) -> bool {
 }
 
 /// Looks names up and gives public addresses alone.
+#[cfg(feature = "deliver")]
 #[derive(Debug, Clone, Copy)]
 pub struct Resolver {
     /// Any address will do
     pub allow_private: bool,
 }
 
+#[cfg(feature = "deliver")]
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let allow_private = self.allow_private;

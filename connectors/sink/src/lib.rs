@@ -12,13 +12,18 @@ pub mod config;
 pub mod engine;
 pub mod format;
 pub mod guard;
+#[cfg(feature = "deliver")]
 pub mod journal;
 pub mod matcher;
 pub mod routing;
+#[cfg(feature = "deliver")]
 pub mod run;
 pub mod secret;
+#[cfg(feature = "deliver")]
 pub mod send;
 pub mod text;
+#[cfg(feature = "deliver")]
 mod try_out;
 
+#[cfg(feature = "deliver")]
 pub use try_out::{route_test, send_test};

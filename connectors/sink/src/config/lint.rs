@@ -125,7 +125,7 @@ fn header(path: &str, name: &str, value: &str, out: &mut Vec<Issue>) {
         out.push(Issue::error(path, message));
     }
     let lower = name.to_ascii_lowercase();
-    if reqwest::header::HeaderName::from_bytes(name.as_bytes()).is_err() || value.contains(char::is_control) {
+    if http::HeaderName::from_bytes(name.as_bytes()).is_err() || value.contains(char::is_control) {
         out.push(Issue::error(path, "this is not an HTTP header"));
     }
     if OWN_HEADERS.contains(&lower.as_str()) {
