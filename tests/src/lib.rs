@@ -14,7 +14,8 @@ use perfstream::plan::Plan;
 use std::path::{Path, PathBuf};
 
 /// The stages that have a module.
-pub const STAGES: [&str; 7] = ["filter", "enrich", "sessionize", "aggregate", "classify", "detect", "alert"];
+pub const STAGES: [&str; 8] =
+    ["filter", "enrich", "sessionize", "aggregate", "classify", "detect", "alert", "dashboard"];
 
 /// The root of the workspace.
 pub fn root() -> PathBuf {

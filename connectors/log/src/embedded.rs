@@ -6,6 +6,8 @@
 //! exactly-once needs here. Every record carries a CRC-32 of its bytes; a mismatch is an error
 //! that names the record.
 
+mod topics;
+
 use crate::{LogRecord, NewRecord};
 use anyhow::{Context, Result, bail};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};

@@ -3,6 +3,7 @@
 mod cluster;
 mod collect;
 mod detect;
+mod page;
 mod sink;
 
 use anyhow::{Context, Result, bail};

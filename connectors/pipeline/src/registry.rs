@@ -2,9 +2,8 @@
 
 use perfstream_core::row::Fields;
 use perfstream_core::{Context, Issues, Stage};
-use perfstream_core::{aggregate::Aggregate, alert::AlertStage as Alert, classify::Classify, detect::DetectStage};
-
-use perfstream_core::{enrich::Enrich, filter::Filter, sessionize::Sessionize};
+use perfstream_core::{aggregate::Aggregate, alert::AlertStage as Alert, classify::Classify, dashboard::Dashboard};
+use perfstream_core::{detect::DetectStage, enrich::Enrich, filter::Filter, sessionize::Sessionize};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
@@ -140,6 +139,11 @@ pub static STAGES: &[StageEntry] = &[
     entry::<Alert>(
         "Decides which alerts are pending, firing and resolved, by rules",
         "about 1 KiB per alert, `max_alerts` of them",
+        |_| false,
+    ),
+    entry::<Dashboard>(
+        "Makes the records that a live page shows: the layout, values of windows, alerts and anomalies",
+        "the frame that waits, 256 entries or 128 KiB",
         |_| false,
     ),
 ];

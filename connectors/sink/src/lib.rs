@@ -15,6 +15,8 @@ pub mod guard;
 #[cfg(feature = "deliver")]
 pub mod journal;
 pub mod matcher;
+#[cfg(feature = "page")]
+pub mod page;
 pub mod routing;
 #[cfg(feature = "deliver")]
 pub mod run;

@@ -66,10 +66,15 @@ pub fn write_str(s: &str, dest: &mut Vec<u8>) {
 pub fn get_path<'a>(text: &'a str, path: &str) -> Option<Value<'a>> {
     let mut text = text;
     for part in path.split('.') {
-        let object: BTreeMap<&str, &'a RawValue> = serde_json::from_str(text).ok()?;
-        text = object.get(part)?.get();
+        text = member(text, part)?;
     }
     Some(scalar(text))
+}
+
+/// The JSON text of a member of an object's JSON text.
+pub fn member<'a>(object: &'a str, name: &str) -> Option<&'a str> {
+    let object: BTreeMap<&str, &'a RawValue> = serde_json::from_str(object).ok()?;
+    Some(object.get(name)?.get())
 }
 
 /// A JSON text as a value.

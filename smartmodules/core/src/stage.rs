@@ -62,7 +62,7 @@ pub enum Control {
     Feedback {
         /// What it is about: an alert, or an anomaly
         alert_id: String,
-        /// `true_positive`, `false_positive` or `resolved`
+        /// `true_positive`, `false_positive` or `resolved`; `acknowledged` tells people, and no stage
         verdict: String,
         /// The anomaly behind the alert, as the alert's record says it
         #[serde(default, skip_serializing_if = "Option::is_none")]

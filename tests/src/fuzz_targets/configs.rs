@@ -10,14 +10,15 @@ macro_rules! stage_of {
             3 => $run::<perfstream_core::aggregate::Aggregate>($($arg),*),
             4 => $run::<perfstream_core::classify::Classify>($($arg),*),
             5 => $run::<perfstream_core::alert::AlertStage>($($arg),*),
-            _ => $run::<perfstream_core::detect::DetectStage>($($arg),*),
+            6 => $run::<perfstream_core::detect::DetectStage>($($arg),*),
+            _ => $run::<perfstream_core::dashboard::Dashboard>($($arg),*),
         }
     };
 }
 pub(super) use stage_of;
 
 /// Number of stages.
-pub(super) const STAGES: usize = 7;
+pub(super) const STAGES: usize = 8;
 
 /// `with:` of each stage, as JSON.
 pub(super) const CONFIGS: [&str; STAGES] = [
@@ -61,7 +62,10 @@ pub(super) const CONFIGS: [&str; STAGES] = [
             {"name":"novelty","parameters":{"warm_up":20,"rest":2}}],"voting_strategy":"max","threshold":0.3},
           "metrics":["value","high"],"baselines":{"segmentation":["page"],"window":"1m","update_frequency":"2s"},
           "adaptation":{"frequency":"hourly"},"validation":{"min_count":1,"fold":"3s"},"sensitivity":1}},
-        "detail":true,"max_segments":3,"mix":["odd"]}"#,
+        "detail":true,"expected":true,"max_segments":3,"mix":["odd"]}"#,
+    r#"{"id":"d","refreshRate":"2s","visualizations":[
+        {"type":"current","field":"p","metric":"value","window":"t"},
+        {"type":"time-series","field":"value","group_by":["page","browser","p"]},{"type":"timeline"}]}"#,
 ];
 
 /// Records that every stage finds something in.
@@ -72,7 +76,7 @@ pub(super) const LINES: [&str; 12] = [
     r#"{"timestamp":"2026-01-01T00:00:03Z","id":"c","value":null,"page":"/health","browser":"chrome","sessionId":"s3"}"#,
     r#"{"timestamp":"2026-01-01T00:00:06Z","id":7,"value":-1,"p":"/c","userAgent":"Mozilla/5.0 (X11; Linux x86_64) Firefox/130.0"}"#,
     r#"{"timestamp":"2026-01-01T00:00:01Z","id":"d","value":9000.5,"page":"/a","browser":"safari","sessionId":"s4","reset":"back-forward-cache"}"#,
-    r#"{"kind":"window","timestamp":"2026-01-01T00:00:10Z","window":"t","page":"/a","p":7000,"odd":0.9,"high":9000}"#,
+    r#"{"kind":"window","timestamp":"2026-01-01T00:00:10Z","window":"t","page":"/a","p":7000,"odd":0.9,"high":9000,"detection_expected":{"value":{"value":1,"low":0,"high":2}}}"#,
     r#"{"timestamp":"2026-01-01T00:00:11Z","id":"e","value":1500,"page":"/d","browser":"edge","sessionId":"s1"}"#,
     r#"{"timestamp":"2026-01-01T00:00:12Z","id":"f","value":100,"page":"/e","browser":"edge","sessionId":"s5","sources":["y","x"],"startTime":900}"#,
     r#"{"kind":"session","timestamp":"2026-01-01T00:00:13Z","page":"/a","cls":0.5,"value":0.2}"#,

@@ -87,7 +87,9 @@ impl Known {
         let text = |key: &str| with.and_then(|w| w.get(key)).and_then(Node::str);
         match stage {
             "enrich" => self.enrich(with, &texts("fields"), &texts("derive")),
-            "detect" => ["anomaly", "anomaly_id", "detection_score", "detection"].into_iter().for_each(|f| self.add(f)),
+            "detect" => ["anomaly", "anomaly_id", "detection_score", "detection_expected", "detection"]
+                .into_iter()
+                .for_each(|f| self.add(f)),
             "classify" => {
                 let field = text("field").unwrap_or_default();
                 self.add(text("as").map_or_else(|| format!("{field}_class"), str::to_string));
@@ -191,7 +193,7 @@ pub fn check(source: &Source, pipeline: &Node, reads: &[Reads<'_>], out: &mut Ve
                 let part = with.and_then(|w| w.get(key));
                 doubt(source, part, read, out, "W102", |name| known.row_has(name), &known);
             }),
-            "classify" => doubt(source, with, read, out, "W102", |name| known.row_has(name), &known),
+            "classify" | "dashboard" => doubt(source, with, read, out, "W102", |name| known.row_has(name), &known),
             _ if known.events_pass => doubt(source, with, read, out, "W101", |name| known.event_has(name), &known),
             _ => {
                 let uses = read.transform.get("uses").unwrap_or(read.transform);

@@ -1,5 +1,6 @@
 //! `perfstream sink`: who is told of alerts.
 
+use super::page::{self, PageArgs};
 use super::print;
 use anyhow::{Context, Result, bail};
 use clap::{Args as ClapArgs, Subcommand};
@@ -17,12 +18,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::runtime::Runtime;
 
 pub const EXAMPLES: &str = "\
 Examples:
   perfstream sink --config receivers.yaml --data log/
   perfstream sink --config receivers.yaml --cluster localhost:9003 --journal /var/lib/perfstream/sink.db
+  perfstream sink --page 127.0.0.1:8080 --data log/
   perfstream sink send-test slack --config receivers.yaml
   perfstream sink route-test --config receivers.yaml --label severity=critical --label page=/checkout
 
@@ -95,6 +98,8 @@ struct RunArgs {
     /// On the first start, tell also of alerts that were over before
     #[arg(long)]
     past: bool,
+    #[command(flatten)]
+    page: PageArgs,
 }
 
 fn parse_label(text: &str) -> Result<(String, String), String> {
@@ -143,20 +148,42 @@ fn load(path: &Path) -> Result<Receivers> {
 }
 
 fn run_sink(args: &RunArgs) -> Result<ExitCode> {
-    let config = args.config.as_ref().context("give `--config FILE`, or see `perfstream sink --help`")?;
-    let receivers = load(config)?;
-    let secrets = Secrets { dir: args.secrets.clone() };
+    if args.config.is_none() && !args.page.is_wanted() {
+        bail!(
+            "give `--config FILE` to tell people, `--page ADDRESS` to show them, or both; see `perfstream sink --help`"
+        );
+    }
+    let receivers = args.config.as_deref().map(load).transpose()?;
     // The client of a cluster lives on this runtime.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let source = source(args, &runtime)?;
+    let stop = stopped(&runtime);
+    let connect = page::connect(args.data.as_deref(), target(args).as_ref(), &runtime)?;
+    let page = args.page.serve(&runtime, connect, stop.clone())?;
+    let told = match &receivers {
+        Some(receivers) => tell(args, receivers, source, &stop),
+        None => {
+            while !stop.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    stop.store(true, Ordering::SeqCst);
+    page.map_or(Ok(()), |page| page.end(&runtime))?;
+    told
+}
+
+/// Carries alerts to receivers.
+fn tell(args: &RunArgs, receivers: &Receivers, source: Source, stop: &AtomicBool) -> Result<ExitCode> {
+    let secrets = Secrets { dir: args.secrets.clone() };
     let journal = match (&args.journal, &args.data) {
         (Some(path), _) => Journal::open(path)?,
         (None, Some(dir)) => Journal::open(&dir.join("sink.db"))?,
         (None, None) => bail!("give `--journal FILE`"),
     };
-    let stop = stopped(&runtime);
     let options = Options { topic: args.topic.clone(), once: args.once, past: args.past };
-    let summary = Sink::new(&receivers, &secrets, journal, source, options)?.run(&stop)?;
+    let summary = Sink::new(receivers, &secrets, journal, source, options)?.run(stop)?;
     eprintln!(
         "{} records, {} notices accepted, {} deliveries failed, {} bad records",
         summary.records, summary.notices, summary.failures, summary.bad
@@ -167,12 +194,17 @@ fn run_sink(args: &RunArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn target(args: &RunArgs) -> Option<Target> {
+    let address = args.cluster.as_ref()?;
+    Some(address.as_ref().map_or(Target::Profile, |address| Target::Address(address.clone())))
+}
+
 fn source(args: &RunArgs, runtime: &Runtime) -> Result<Source> {
     Ok(match (&args.data, &args.cluster) {
         (Some(dir), _) if !dir.join("log.db").exists() => bail!("there is no embedded log in {}", dir.display()),
         (Some(dir), _) => Source::Embedded(Box::new(Log::open(dir)?)),
-        (None, Some(address)) => {
-            let target = address.as_ref().map_or(Target::Profile, |a| Target::Address(a.clone()));
+        (None, Some(_)) => {
+            let target = target(args).unwrap_or(Target::Profile);
             Source::Cluster(Box::new(ClusterTopics::connect(runtime.handle().clone(), &target)?))
         }
         (None, None) => bail!("give `--data DIR` for the embedded log, or `--cluster` for a Fluvio cluster"),

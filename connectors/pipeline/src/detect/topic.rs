@@ -259,7 +259,7 @@ impl Place {
     /// Records from `next` on, which moves behind them; none at the end.
     fn read(&mut self, topic: &str, partition: u32, next: &mut i64) -> Result<Vec<LogRecord>> {
         let records = match self {
-            Place::Embedded(log) => log.read(topic, partition, *next, BATCH)?,
+            Place::Embedded(log) => Log::read(log, topic, partition, *next, BATCH)?,
             Place::Cluster(topics) => loop {
                 let extent = topics.extent(topic, partition)?;
                 if *next >= extent.end {

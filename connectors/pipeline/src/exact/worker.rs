@@ -237,7 +237,7 @@ impl<T: Topics> PartitionWorker<T> {
 
     /// A snapshot of where it stands; the next advance names it.
     pub fn snapshot(&mut self) -> Result<()> {
-        let totals = self.worker.totals();
+        let totals = self.worker.totals(self.partition);
         let states = States {
             stages: self.worker.chain(self.partition)?.snapshot()?,
             next: self.next,
@@ -409,13 +409,13 @@ impl<T: Topics> PartitionWorker<T> {
             (None, Some(_)) => Some((self.plan.spec.clone(), self.worker.chain(self.partition)?.snapshot()?)),
             _ => None,
         };
-        let totals = self.worker.totals();
+        let totals = self.worker.totals(self.partition);
         self.plan = Arc::new(Plan::of(plan)?);
         self.worker = Worker::new(Arc::clone(&self.plan), &self.job.chain);
         self.outputs = OutputTopics::find(&mut self.log, self.plan.router.topics())?;
         if let Some((spec, states)) = old {
             self.worker.chain(self.partition)?.adopt(&spec, &states)?;
-            self.worker.set_totals(totals);
+            self.worker.set_totals(self.partition, totals);
         }
         if let Some(at) = reset {
             self.next = at;

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// How long a worker waits for input before it looks at the clock.
 const WAIT: Duration = Duration::from_millis(250);
 /// Between two status records of a partition.
-const REPORT_EVERY: Duration = Duration::from_secs(5);
+pub(super) const REPORT_EVERY: Duration = Duration::from_secs(5);
 /// Pause after the first error, and the longest one.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
@@ -164,7 +164,7 @@ struct Supervised<'r, C> {
 impl<T: Topics + Send + 'static, C: Fn() -> Result<T>> Supervised<'_, C> {
     fn run(&self) -> Result<Summary> {
         let pipeline = &self.assignment.job.plan.chain.pipeline;
-        let mut status = PartitionStatus::new(pipeline, self.partition);
+        let mut status = PartitionStatus::new(pipeline, &self.assignment.job.plan.input_topic, self.partition);
         let mut pause = BACKOFF.0;
         let (mut careful, mut failures) = (false, 0);
         loop {

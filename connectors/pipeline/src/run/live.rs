@@ -6,8 +6,12 @@
 //! then goes on. Ticks and requests are records of the pipeline's control topic, each with the offset
 //! after which the chain saw it, so a replay sees them at the same place.
 
+use super::cluster::{REPORT_EVERY, now};
+use super::records::{State, Status};
 use super::requests::{Entry, request};
+use super::status::PartitionStatus;
 use super::{BATCH_RECORDS, RunOptions, Worker};
+use crate::exact::Progress;
 use crate::host::LogRecord;
 use crate::output::Emission;
 use crate::partition::partition_of;
@@ -23,7 +27,7 @@ use std::fs::File;
 use std::io::BufRead;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// Runs pipelines until the log's end, or for ever with `--follow`.
 pub fn run(plans: &[Plan], options: &RunOptions, dir: &Path) -> Result<Vec<Summary>> {
@@ -41,6 +45,9 @@ pub fn run(plans: &[Plan], options: &RunOptions, dir: &Path) -> Result<Vec<Summa
         let mut busy = false;
         for live in &mut pipelines {
             busy |= live.step(&mut log)?;
+            if options.follow {
+                live.report_if_due(&mut log)?;
+            }
         }
         if !busy {
             // Verdicts on what the input before them brought.
@@ -118,10 +125,13 @@ struct Live<'p> {
     retain: u32,
     snapshot_at: Instant,
     tick_at: Instant,
+    report_at: Instant,
+    /// Name of the process in status records
+    session: String,
 }
 
 /// Where a partition stands.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Place {
     /// Next input offset
     next: i64,
@@ -131,6 +141,7 @@ struct Place {
     written: i64,
     /// Control records not yet applied
     entries: VecDeque<(i64, Entry)>,
+    status: PartitionStatus,
 }
 
 impl<'p> Live<'p> {
@@ -147,6 +158,8 @@ impl<'p> Live<'p> {
             retain: options.retain,
             snapshot_at: now,
             tick_at: now,
+            report_at: now,
+            session: format!("embedded-{}", std::process::id()),
         };
         live.find_partitions(log)?;
         live.worker.start_clock();
@@ -167,11 +180,13 @@ impl<'p> Live<'p> {
     fn recover(&mut self, log: &Log, partition: u32) -> Result<Place> {
         let pipeline = &self.plan.spec.pipeline;
         let written = log.position(pipeline, partition)?.unwrap_or(0);
-        let mut place = Place { written, ..Place::default() };
+        let status = PartitionStatus::new(pipeline, &self.plan.input_topic, partition);
+        let mut place = Place { next: 0, control: 0, written, entries: VecDeque::new(), status };
         for snapshot in log.snapshots(pipeline, partition)? {
             match self.worker.chain(partition)?.restore(&snapshot.states) {
                 Ok(()) => {
                     (place.next, place.control) = (snapshot.next, snapshot.control);
+                    place.status.snapshot = Some(snapshot.next);
                     break;
                 }
                 Err(error) => {
@@ -228,9 +243,34 @@ impl<'p> Live<'p> {
         place.next = next;
         if !replay {
             place.written = next;
+            let (records, newest_log_time_ms) = (batch.len() as u64, Some(last.log_time_ms));
             self.commit(log, partition, sent, None)?;
+            let progress = Progress { records, newest_log_time_ms, ..Progress::default() };
+            if let Some(place) = self.partitions.get_mut(&partition) {
+                place.status.note(&progress, now());
+            }
         }
         Ok(true)
+    }
+
+    /// Says every few seconds how each partition does, as on a cluster.
+    fn report_if_due(&mut self, log: &mut Log) -> Result<()> {
+        if self.report_at > Instant::now() {
+            return Ok(());
+        }
+        self.report_at = Instant::now() + REPORT_EVERY;
+        let mut records = Vec::new();
+        for (partition, place) in &mut self.partitions {
+            let status = &mut place.status;
+            (status.state, status.next) = (State::Running, place.next);
+            status.end = log.end(&self.plan.input_topic, *partition)?;
+            status.summary = Some(self.worker.summary_of(*partition)?);
+            let record = status.report(&self.session, now());
+            let key = format!("{}/{partition}", record.pipeline);
+            let value = serde_json::to_vec(&Status::Partition(record))?;
+            records.push(NewRecord { log_time_ms: now() / 1000, key: Some(key.into_bytes()), value });
+        }
+        log.commit(|w| w.append(topics::STATUS, 0, &records).map(drop))
     }
 
     /// Outputs, position, tick and, if it is time, the snapshot: all or nothing.
@@ -296,8 +336,7 @@ impl<'p> Live<'p> {
             return Ok(());
         }
         self.tick_at = Instant::now();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.tick_all(log, now.as_micros() as i64, false)
+        self.tick_all(log, now(), false)
     }
 
     fn tick_all(&mut self, log: &mut Log, time: i64, end_of_input: bool) -> Result<()> {

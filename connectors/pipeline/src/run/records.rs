@@ -136,6 +136,9 @@ pub struct PartitionRecord {
     pub session: String,
     /// Name of the pipeline
     pub pipeline: String,
+    /// Topic of the input
+    #[serde(default)]
+    pub input: String,
     /// Partition of the input
     pub partition: u32,
     /// How its worker does

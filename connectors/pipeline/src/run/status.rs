@@ -16,6 +16,8 @@ const MAX_LATENCY_MS: u64 = 3_600_000;
 pub struct PartitionStatus {
     /// Name of the pipeline
     pub pipeline: String,
+    /// Topic of the input
+    pub input: String,
     /// Partition of the input
     pub partition: u32,
     /// How it does
@@ -49,9 +51,10 @@ pub struct PartitionStatus {
 
 impl PartitionStatus {
     /// Of a worker that starts.
-    pub fn new(pipeline: &str, partition: u32) -> PartitionStatus {
+    pub fn new(pipeline: &str, input: &str, partition: u32) -> PartitionStatus {
         PartitionStatus {
             pipeline: pipeline.into(),
+            input: input.into(),
             partition,
             state: State::Starting,
             last_error: None,
@@ -114,6 +117,7 @@ impl PartitionStatus {
             timestamp: perfstream_core::time::format(now_us),
             session: session.into(),
             pipeline: self.pipeline.clone(),
+            input: self.input.clone(),
             partition: self.partition,
             status: self.state,
             last_error: self.last_error.clone(),

@@ -18,8 +18,7 @@ pub struct Worker {
     plan: Arc<Plan>,
     options: ChainOptions,
     chains: BTreeMap<u32, Chain>,
-    written: BTreeMap<Kind, u64>,
-    events_out: u64,
+    totals: BTreeMap<u32, Totals>,
     started: Instant,
 }
 
@@ -39,8 +38,7 @@ impl Worker {
             plan,
             options: options.clone(),
             chains: BTreeMap::new(),
-            written: BTreeMap::new(),
-            events_out: 0,
+            totals: BTreeMap::new(),
             started: Instant::now(),
         }
     }
@@ -104,17 +102,17 @@ impl Worker {
         work: impl FnOnce(&mut Chain, &mut dyn FnMut(&perfstream_core::Row<'_>)) -> Result<()>,
     ) -> Result<()> {
         let plan = Arc::clone(&self.plan);
-        let (mut written, mut events) = (std::mem::take(&mut self.written), 0);
+        self.chain(partition)?;
+        let mut totals = self.totals.remove(&partition).unwrap_or_default();
         let chain = self.chain(partition)?;
         let result = work(chain, &mut |row| {
-            events += (row.meta.kind == Kind::Event) as u64;
+            totals.events_out += (row.meta.kind == Kind::Event) as u64;
             plan.router.route(row, partition, &mut |emission| {
-                *written.entry(emission.kind).or_default() += 1;
+                *totals.written.entry(emission.kind).or_default() += 1;
                 send(emission);
             });
         });
-        self.written = written;
-        self.events_out += events;
+        self.totals.insert(partition, totals);
         result
     }
 
@@ -123,14 +121,14 @@ impl Worker {
         self.chain(partition)?.control(control)
     }
 
-    /// Counts of what has left the chain, which no stage remembers.
-    pub fn totals(&self) -> Totals {
-        Totals { events_out: self.events_out, written: self.written.clone() }
+    /// Counts of what has left a partition's chain, which no stage remembers.
+    pub fn totals(&self, partition: u32) -> Totals {
+        self.totals.get(&partition).cloned().unwrap_or_default()
     }
 
     /// Goes on from the counts of an earlier run.
-    pub fn set_totals(&mut self, totals: Totals) {
-        (self.events_out, self.written) = (totals.events_out, totals.written);
+    pub fn set_totals(&mut self, partition: u32, totals: Totals) {
+        self.totals.insert(partition, totals);
     }
 
     /// Forgets the chain of a partition, and with it its state.
@@ -140,24 +138,30 @@ impl Worker {
 
     /// The numbers so far.
     pub fn summary(&mut self) -> Result<Summary> {
-        let mut stages: StageCounters = Vec::new();
-        for chain in self.chains.values_mut() {
-            for (n, (name, counters)) in chain.counters()?.into_iter().enumerate() {
-                if stages.len() <= n {
-                    stages.push((name, counters));
-                    continue;
-                }
-                for (counter, value) in counters {
-                    *stages[n].1.entry(counter).or_default() += value;
-                }
+        let mut sum: Option<Summary> = None;
+        for partition in self.chains.keys().copied().collect::<Vec<_>>() {
+            let own = self.summary_of(partition)?;
+            match &mut sum {
+                Some(sum) => sum.add(&own),
+                empty => *empty = Some(own),
             }
         }
-        Ok(Summary {
+        Ok(sum.unwrap_or_else(|| self.summary_from(Vec::new(), Totals::default())))
+    }
+
+    /// The numbers of one partition.
+    pub fn summary_of(&mut self, partition: u32) -> Result<Summary> {
+        let stages = self.chain(partition)?.counters()?;
+        Ok(self.summary_from(stages, self.totals(partition)))
+    }
+
+    fn summary_from(&self, stages: StageCounters, totals: Totals) -> Summary {
+        Summary {
             pipeline: self.plan.spec.pipeline.clone(),
-            balance: Balance::new(&stages, self.events_out),
-            written: self.written.clone(),
+            balance: Balance::new(&stages, totals.events_out),
+            written: totals.written,
             stages,
             elapsed: self.started.elapsed(),
-        })
+        }
     }
 }

@@ -34,6 +34,10 @@ pub struct DetectConfig {
     /// Put `detection`, with every method's score, on every row. Default: false.
     #[serde(default)]
     pub detail: bool,
+    /// Put `detection_expected` on every judged row: of each metric the expected value and range, as
+    /// `{"lcp": {"value": 1500, "low": 1200, "high": 1800}}`. Default: false.
+    #[serde(default)]
+    pub expected: bool,
     /// Segments remembered, 1 to 1,000,000; beyond it the one unseen for longest is forgotten. Default:
     /// 10000.
     #[serde(default = "default_segments")]
@@ -63,6 +67,7 @@ impl DetectConfig {
             count: default_count(),
             mix: Vec::new(),
             detail: false,
+            expected: false,
             max_segments: default_segments(),
         }
     }

@@ -27,6 +27,7 @@ pub(super) struct Found {
     /// An open anomaly; `Some(None)`: scored, and none is open
     anomaly: Option<Option<Box<str>>>,
     details: Vec<Json>,
+    expected: serde_json::Map<String, Json>,
     pub records: Vec<Record>,
 }
 
@@ -172,6 +173,9 @@ impl DetectStage {
         }
         let Some(score) = found.score else { return };
         copy.field("detection_score", score.map_or(Value::Null, Value::Float));
+        if self.expected {
+            copy.field("detection_expected", Value::Json(&Json::from(found.expected.clone()).to_string()));
+        }
         if self.detail {
             copy.field("detection", Value::Json(&Json::from(found.details.clone()).to_string()));
         }
@@ -185,12 +189,17 @@ fn number(value: Value<'_>) -> Option<f64> {
 
 impl Found {
     /// Takes what was found of one metric: the row says the worst of them.
-    pub fn note(&mut self, judged: &Judged<'_>, detail: bool) {
+    pub fn note(&mut self, judged: &Judged<'_>, detail: bool, expected: bool) {
         if let Some(score) = judged.score {
             self.score = Some(Some(self.score.flatten().map_or(score, |other| other.max(score))));
         }
         if detail {
             self.details.push(judged.explanation());
+        }
+        if expected && let Some(value) = judged.expected {
+            let (low, high) = judged.range.unzip();
+            let expected = serde_json::json!({ "value": value, "low": low, "high": high });
+            self.expected.insert(short_name(judged.metric).into(), expected);
         }
     }
 }

@@ -74,6 +74,7 @@ pub struct DetectStage {
     looks_at: [bool; Kind::ALL.len()],
     window: Option<Box<str>>,
     detail: bool,
+    expected: bool,
     /// Sorted by name
     segmentation: Vec<crate::alert::text::Named>,
     slots: Slots,
@@ -98,7 +99,7 @@ struct Slots {
     mix: Vec<Slot>,
     /// Fields of forest rows
     features: Vec<Slot>,
-    own: [Slot; 4],
+    own: [Slot; 5],
 }
 
 /// What a row is to the stage.
@@ -112,7 +113,7 @@ enum Interest {
 }
 
 /// Fields that the stage writes.
-const OWN: [&str; 4] = ["anomaly", "anomaly_id", "detection_score", "detection"];
+const OWN: [&str; 5] = ["anomaly", "anomaly_id", "detection_score", "detection_expected", "detection"];
 
 impl Stage for DetectStage {
     const NAME: &'static str = "detect";
@@ -148,6 +149,7 @@ impl Stage for DetectStage {
             looks_at,
             window: config.window.as_deref().map(Into::into),
             detail: config.detail,
+            expected: config.expected,
             segmentation,
             slots: Slots::new(&config, &plan, fields),
             segments: Segments::default(),

@@ -20,8 +20,11 @@ use std::sync::Arc;
 const FAR: f64 = 100.0;
 
 impl DetectStage {
-    /// Puts a metric beside the others of its window end.
+    /// Puts a metric beside the others of its window end, for the forest, which alone asks for them.
     pub(super) fn join(&self, segment: &mut Segment, metric: usize, value: Option<f64>, about: &About) {
+        if self.plan.forest.is_none() {
+            return;
+        }
         let series = segment.series.get(metric).and_then(Option::as_ref);
         let forecast = series.and_then(|s| s.level.forecast(about.time, about.n(), self.plan.smoothing));
         if let Some(value) = value {
@@ -98,7 +101,7 @@ impl DetectStage {
             });
         }
         segment.scored |= judged.score.is_some();
-        found.note(&judged, self.detail);
+        found.note(&judged, self.detail, self.expected);
         if let Some(forest) = plan.forest.as_ref().filter(|_| about.learns && plan.sources.is_known(&features)) {
             self.learner.learn(forest, about.time, &features);
         }

@@ -1,0 +1,140 @@
+// What the page knows. The server keeps the same; this side keeps what one viewer looks at.
+
+/** Of a point: [time, value, count, expected, low, high, prediction, anomaly, offset]. */
+export const T = 0, VALUE = 1, COUNT = 2, EXPECTED = 3, LOW = 4, HIGH = 5, PREDICTION = 6, ANOMALY = 7, OFFSET = 8;
+
+const MAX_POINTS = 2880;
+const MAX_EVENTS = 2000;
+
+export class Store {
+  constructor() {
+    this.clear();
+  }
+
+  clear() {
+    this.layouts = new Map(); // dashboard → Map(pipeline → layout)
+    this.series = new Map(); // key → series
+    this.events = new Map(); // id → event, oldest first
+    this.health = new Map(); // pipeline/partition → row
+    this.verdicts = new Map(); // alert or anomaly → verdict
+    this.newest = 0;
+    this.revision = 0; // grows with every change of layouts
+  }
+
+  takeSnapshot(snapshot) {
+    this.clear();
+    snapshot.layouts.forEach((layout) => this.takeLayout(layout));
+    for (const series of snapshot.series) {
+      const own = this.seriesOf(series, series);
+      own.points = series.points;
+      this.note(own);
+    }
+    snapshot.events.forEach((event) => this.takeEvent(event));
+    snapshot.health.forEach((row) => this.takeHealth(row));
+    snapshot.verdicts.forEach((verdict) => this.takeVerdict(verdict));
+  }
+
+  /** A record of the topic of dashboards; returns the alerts that have begun to fire. */
+  takeRecord(record) {
+    if (record.type === 'layout') {
+      this.takeLayout(record);
+      return [];
+    }
+    for (const point of record.points) {
+      const series = this.seriesOf(record, point);
+      const { value: expected, low, high } = point.expected ?? {};
+      const row = [point.time_ms, point.value, point.count ?? null, expected ?? null, low ?? null, high ?? null,
+        point.prediction ?? null, point.anomaly ?? null, point.offset ?? null];
+      insert(series.points, row);
+      this.note(series);
+    }
+    return record.events.filter((event) => this.takeEvent(event) && isFiring(event));
+  }
+
+  takeLayout({ dashboard, pipeline, layout }) {
+    if (!this.layouts.has(dashboard)) this.layouts.set(dashboard, new Map());
+    const known = this.layouts.get(dashboard);
+    if (JSON.stringify(known.get(pipeline)) === JSON.stringify(layout)) return;
+    known.set(pipeline, layout);
+    this.revision += 1;
+  }
+
+  seriesOf({ dashboard, pipeline, partition }, { field, metric, window, labels }) {
+    const key = JSON.stringify([dashboard, pipeline, field, metric, window, sorted(labels)]);
+    let series = this.series.get(key);
+    if (!series) {
+      series = { key, dashboard, pipeline, partition, field, metric, window, labels, points: [], changed: 0 };
+      this.series.set(key, series);
+    }
+    return series;
+  }
+
+  note(series) {
+    series.changed += 1;
+    if (series.points.length > MAX_POINTS) series.points.splice(0, series.points.length - MAX_POINTS);
+    const last = series.points.at(-1);
+    if (last && last[T] > this.newest) this.newest = last[T];
+  }
+
+  /** False if it was known. */
+  takeEvent(event) {
+    const id = event.id ?? JSON.stringify(event);
+    if (this.events.has(id)) return false;
+    this.events.set(id, event);
+    if (this.events.size > MAX_EVENTS) this.events.delete(this.events.keys().next().value);
+    return true;
+  }
+
+  takeHealth(row) {
+    this.health.set(`${row.pipeline}/${row.partition}`, row);
+  }
+
+  takeVerdict({ alert_id: id, verdict }) {
+    this.verdicts.set(id, verdict);
+  }
+
+  /** The newest record of every alert and anomaly, the newest first. */
+  stories() {
+    const stories = new Map();
+    for (const event of this.events.values()) {
+      const id = event.alert_id && event.kind === 'alert' ? event.alert_id : event.anomaly_id ?? event.id;
+      const story = stories.get(id) ?? { id, first: event };
+      stories.delete(id);
+      stories.set(id, { ...story, last: event });
+    }
+    return [...stories.values()].reverse();
+  }
+
+  /** The layout that gives a dashboard its name and manners, and its panels with their pipelines. */
+  dashboard(id) {
+    const layouts = [...(this.layouts.get(id) ?? new Map())].sort(([a], [b]) => (a < b ? -1 : 1));
+    const main = layouts.find(([, layout]) => layout.name) ?? layouts[0];
+    if (!main) return null;
+    const order = [main, ...layouts.filter((entry) => entry !== main)];
+    const panels = [];
+    for (const [pipeline, layout] of order) {
+      for (const panel of layout.visualizations) {
+        const alone = panel.type === 'timeline' || panel.type === 'health';
+        if (alone && panels.some((other) => other.type === panel.type)) continue;
+        panels.push({ ...panel, pipeline, framework: layout.framework });
+      }
+    }
+    return { id, layout: main[1], panels, frameworks: layouts.map(([, layout]) => layout.framework) };
+  }
+}
+
+export function isFiring(event) {
+  return event.kind === 'alert' && event.state === 'firing';
+}
+
+function sorted(labels) {
+  return Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+/** Puts a point in the order of time; one of the same time is replaced. */
+function insert(points, row) {
+  let at = points.length;
+  while (at > 0 && points[at - 1][T] > row[T]) at -= 1;
+  if (at > 0 && points[at - 1][T] === row[T]) points[at - 1] = row;
+  else points.splice(at, 0, row);
+}

@@ -1,0 +1,394 @@
+//! What the page knows: layouts, points, events, the pipelines' health, verdicts. No IO, no clock.
+//!
+//! Everything is bounded; what goes first is said beside each bound. The same record twice changes nothing,
+//! so copies in a topic do no harm.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Series; beyond it the one whose newest point is oldest goes.
+pub const MAX_SERIES: usize = 5000;
+/// Points of a series; the oldest goes. A day of points every 30 s.
+pub const MAX_POINTS: usize = 2880;
+/// Events; the oldest goes.
+pub const MAX_EVENTS: usize = 2000;
+/// Verdicts; the oldest id goes.
+const MAX_VERDICTS: usize = 2000;
+/// Partitions of pipelines, and layouts; more are not shown.
+const MAX_HEALTH: usize = 1000;
+
+/// A number of a row, as the stage `dashboard` writes it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Incoming {
+    field: String,
+    metric: String,
+    #[serde(default)]
+    window: Option<String>,
+    labels: Map<String, Value>,
+    time_ms: i64,
+    value: f64,
+    #[serde(default)]
+    count: Option<f64>,
+    #[serde(default)]
+    expected: Option<Expected>,
+    #[serde(default)]
+    prediction: Option<f64>,
+    #[serde(default)]
+    anomaly: Option<bool>,
+    #[serde(default)]
+    offset: Option<i64>,
+}
+
+/// What a detector expects.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Expected {
+    value: f64,
+    #[serde(default)]
+    low: Option<f64>,
+    #[serde(default)]
+    high: Option<f64>,
+}
+
+/// Which series a point is of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct SeriesKey {
+    /// Id of the dashboard
+    pub dashboard: String,
+    /// Name of the pipeline
+    pub pipeline: String,
+    /// Field of the rows
+    pub field: String,
+    /// Name of the metric
+    pub metric: String,
+    /// Name of the window
+    pub window: Option<String>,
+    /// Labels as one JSON object, by name
+    pub labels: String,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Point {
+    value: f64,
+    count: Option<f64>,
+    expected: Option<Expected>,
+    prediction: Option<f64>,
+    anomaly: Option<bool>,
+    offset: Option<i64>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Series {
+    partition: u32,
+    points: BTreeMap<i64, Point>,
+}
+
+/// A record of the topic of dashboards.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Record {
+    Layout {
+        dashboard: String,
+        pipeline: String,
+        layout: Value,
+    },
+    Frame {
+        dashboard: String,
+        pipeline: String,
+        #[serde(default)]
+        partition: u32,
+        points: Vec<Incoming>,
+        events: Vec<Value>,
+    },
+}
+
+/// Everything that the page shows.
+#[derive(Debug, Default)]
+pub struct Model {
+    /// By dashboard and pipeline
+    layouts: BTreeMap<(String, String), Value>,
+    series: BTreeMap<SeriesKey, Series>,
+    /// Oldest first, with the dashboard
+    events: VecDeque<(String, Value)>,
+    /// By pipeline and partition
+    health: BTreeMap<(String, i64), Value>,
+    verdicts: BTreeMap<String, String>,
+    dropped: u64,
+}
+
+/// The newest value of a series, for `/metrics` and remote write.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Newest<'m> {
+    /// Which series
+    pub key: &'m SeriesKey,
+    /// Milliseconds since the epoch
+    pub time_ms: i64,
+    /// Its value
+    pub value: f64,
+    /// What was expected
+    pub expected: Option<f64>,
+}
+
+impl Model {
+    /// Takes a record of the topic of dashboards. `Ok(true)` if it has changed what is shown; an error says
+    /// why it is no such record.
+    pub fn take_dashboard(&mut self, value: &[u8]) -> Result<bool, serde_json::Error> {
+        match serde_json::from_slice(value)? {
+            Record::Layout { dashboard, pipeline, layout } => {
+                let key = (dashboard, pipeline);
+                let new = self.layouts.get(&key) != Some(&layout);
+                if new && (self.layouts.len() < MAX_HEALTH || self.layouts.contains_key(&key)) {
+                    self.layouts.insert(key, layout);
+                    return Ok(true);
+                }
+                Ok(false)
+            }
+            Record::Frame { dashboard, pipeline, partition, points, events } => {
+                let mut changed = false;
+                for point in points {
+                    changed |= self.take_point(&dashboard, &pipeline, partition, point);
+                }
+                for event in events {
+                    changed |= self.take_event(&dashboard, event);
+                }
+                Ok(changed)
+            }
+        }
+    }
+
+    fn take_point(&mut self, dashboard: &str, pipeline: &str, partition: u32, point: Incoming) -> bool {
+        // A map of labels is in the order of names, so its text is the key.
+        let labels = Value::Object(point.labels).to_string();
+        let key = SeriesKey {
+            dashboard: dashboard.into(),
+            pipeline: pipeline.into(),
+            field: point.field,
+            metric: point.metric,
+            window: point.window,
+            labels,
+        };
+        if !self.series.contains_key(&key) && self.series.len() >= MAX_SERIES {
+            self.make_room();
+        }
+        let series = self.series.entry(key).or_default();
+        series.partition = partition;
+        let Incoming { time_ms, value, count, expected, prediction, anomaly, offset, .. } = point;
+        let point = Point { value, count, expected, prediction, anomaly, offset };
+        let before = series.points.insert(time_ms, point.clone());
+        if series.points.len() > MAX_POINTS {
+            series.points.pop_first();
+        }
+        before.as_ref() != Some(&point)
+    }
+
+    fn make_room(&mut self) {
+        let oldest = self.series.iter().min_by_key(|(_, series)| series.points.last_key_value().map(|(time, _)| *time));
+        if let Some(key) = oldest.map(|(key, _)| key.clone()) {
+            self.series.remove(&key);
+            self.dropped += 1;
+        }
+    }
+
+    fn take_event(&mut self, dashboard: &str, event: Value) -> bool {
+        let id = |event: &Value| event.get("id").and_then(Value::as_str).map(str::to_string);
+        let own = id(&event);
+        if own.is_some() && self.events.iter().rev().any(|(_, known)| id(known) == own) {
+            return false;
+        }
+        self.events.push_back((dashboard.into(), event));
+        if self.events.len() > MAX_EVENTS {
+            self.events.pop_front();
+        }
+        true
+    }
+
+    /// Takes a record of the status topic; what is told of the page, if it is a partition's.
+    pub fn take_status(&mut self, value: &[u8]) -> Option<Value> {
+        let record: Value = serde_json::from_slice(value).ok()?;
+        if record["scope"] != "partition" {
+            return None;
+        }
+        let key = (record["pipeline"].as_str()?.to_string(), record["partition"].as_i64()?);
+        let shown = json!({
+            "pipeline": key.0,
+            "partition": key.1,
+            "input": record["input"],
+            "status": record["status"],
+            "timestamp": record["timestamp"],
+            "events": record["statistics"]["eventsProcessed"],
+            "per_second": record["statistics"]["throughput"],
+            "latency_p99_ms": record["statistics"]["latency"]["p99_ms"],
+            "lag": record["lag_records"],
+            "dead": record["run"]["dead"],
+            "last_error": record["last_error"],
+        });
+        if self.health.len() >= MAX_HEALTH && !self.health.contains_key(&key) {
+            return None;
+        }
+        self.health.insert(key, shown.clone());
+        Some(shown)
+    }
+
+    /// Takes a request of a pipeline's inbox; what is told of the page, if it is a verdict.
+    pub fn take_verdict(&mut self, value: &[u8]) -> Option<Value> {
+        let request: Value = serde_json::from_slice(value).ok()?;
+        let (id, verdict) = (request["alert_id"].as_str()?, request["verdict"].as_str()?);
+        self.verdicts.insert(id.into(), verdict.into());
+        if self.verdicts.len() > MAX_VERDICTS {
+            self.verdicts.pop_first();
+        }
+        Some(json!({ "alert_id": id, "verdict": verdict }))
+    }
+
+    /// Names of the pipelines that are shown.
+    pub fn pipelines(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.layouts.keys().map(|(_, pipeline)| pipeline.clone()).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// Event time of the newest point, milliseconds.
+    pub fn newest_ms(&self) -> Option<i64> {
+        self.series.values().filter_map(|series| series.points.last_key_value().map(|(time, _)| *time)).max()
+    }
+
+    /// The newest value of every series.
+    pub fn newest(&self) -> impl Iterator<Item = Newest<'_>> {
+        self.series.iter().filter_map(|(key, series)| {
+            let (time, point) = series.points.last_key_value()?;
+            let expected = point.expected.map(|expected| expected.value);
+            Some(Newest { key, time_ms: *time, value: point.value, expected })
+        })
+    }
+
+    /// Series, events, alerts that fire, and series that had to go.
+    pub fn sizes(&self) -> (usize, usize, usize, u64) {
+        let mut firing: BTreeMap<&str, bool> = BTreeMap::new();
+        for (_, event) in self.events.iter().filter(|(_, event)| event["kind"] == "alert") {
+            if let Some(id) = event["alert_id"].as_str() {
+                firing.insert(id, event["state"] == "firing");
+            }
+        }
+        (self.series.len(), self.events.len(), firing.values().filter(|firing| **firing).count(), self.dropped)
+    }
+
+    /// All of it as the page begins, with the points of the last `range_ms` before the newest.
+    pub fn snapshot(&self, range_ms: i64) -> Value {
+        let from = self.newest_ms().unwrap_or(0).saturating_sub(range_ms);
+        let layouts = self.layouts.iter().map(
+            |((dashboard, pipeline), layout)| json!({ "dashboard": dashboard, "pipeline": pipeline, "layout": layout }),
+        );
+        let series = self.series.iter().map(|(key, series)| {
+            let points: Vec<Value> = series.points.range(from..).map(|(time, point)| point.shown(*time)).collect();
+            json!({
+                "dashboard": key.dashboard, "pipeline": key.pipeline, "partition": series.partition,
+                "field": key.field, "metric": key.metric, "window": key.window,
+                "labels": serde_json::from_str::<Value>(&key.labels).unwrap_or_default(), "points": points,
+            })
+        });
+        let verdicts = self.verdicts.iter().map(|(id, verdict)| json!({ "alert_id": id, "verdict": verdict }));
+        json!({
+            "layouts": layouts.collect::<Vec<_>>(),
+            "series": series.filter(|series| series["points"] != json!([])).collect::<Vec<_>>(),
+            "events": self.events.iter().map(|(_, event)| event).collect::<Vec<_>>(),
+            "health": self.health.values().collect::<Vec<_>>(),
+            "verdicts": verdicts.collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl Point {
+    /// As a list, which is a third of an object's bytes.
+    fn shown(&self, time: i64) -> Value {
+        let (value, low, high) = match self.expected {
+            Some(Expected { value, low, high }) => (Some(value), low, high),
+            None => (None, None, None),
+        };
+        json!([time, self.value, self.count, value, low, high, self.prediction, self.anomaly, self.offset])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(time_ms: i64, value: f64, event: &str) -> Vec<u8> {
+        let point = json!({ "field": "p75_lcp", "metric": "lcp", "window": "five_minutes", "time_ms": time_ms,
+            "labels": { "page": "/", "browser": "chrome" }, "value": value, "count": 3, "offset": 7,
+            "expected": { "value": 1.0, "low": 0.5, "high": 2.0 } });
+        let event = json!({ "kind": "alert", "id": event, "alert_id": "a", "state": "firing" });
+        json!({ "kind": "dashboard", "type": "frame", "dashboard": "d", "pipeline": "lcp", "partition": 1,
+            "points": [point], "events": [event] })
+        .to_string()
+        .into_bytes()
+    }
+
+    fn take(model: &mut Model, record: &[u8]) -> bool {
+        model.take_dashboard(record).expect("a record")
+    }
+
+    #[test]
+    fn a_copy_changes_nothing() {
+        let mut model = Model::default();
+        assert!(take(&mut model, &frame(1000, 5.0, "x")));
+        assert!(!take(&mut model, &frame(1000, 5.0, "x")));
+        assert!(take(&mut model, &frame(1000, 6.0, "x")), "a late event has changed the window");
+        assert_eq!(model.sizes(), (1, 1, 1, 0));
+    }
+
+    #[test]
+    fn a_snapshot_has_the_range() {
+        let mut model = Model::default();
+        take(&mut model, &frame(1000, 5.0, "x"));
+        take(&mut model, &frame(9000, 6.0, "y"));
+        let shown = model.snapshot(5000);
+        assert_eq!(shown["series"][0]["points"], json!([[9000, 6.0, 3.0, 1.0, 0.5, 2.0, null, null, 7]]));
+        assert_eq!(shown["series"][0]["labels"], json!({ "browser": "chrome", "page": "/" }));
+        assert_eq!(model.snapshot(10_000)["series"][0]["points"].as_array().map(Vec::len), Some(2));
+    }
+
+    #[test]
+    fn everything_is_bounded() {
+        let mut model = Model::default();
+        for n in 0..(MAX_EVENTS as i64 + 10).max(MAX_POINTS as i64 + 10) {
+            take(&mut model, &frame(n, 1.0, &n.to_string()));
+        }
+        assert_eq!(model.series.values().map(|series| series.points.len()).sum::<usize>(), MAX_POINTS);
+        assert_eq!(model.events.len(), MAX_EVENTS);
+        for n in 0..MAX_SERIES + 5 {
+            let text = String::from_utf8(frame(1_000_000 + n as i64, 1.0, "z")).expect("text");
+            take(&mut model, text.replace("chrome", &format!("b{n}")).as_bytes());
+        }
+        assert_eq!((model.series.len(), model.dropped), (MAX_SERIES, 6));
+    }
+
+    #[test]
+    fn a_layout_is_told_when_it_has_changed() {
+        let layout = |rate: &str| {
+            json!({ "type": "layout", "dashboard": "d", "pipeline": "lcp", "layout": { "refreshRate": rate } })
+                .to_string()
+                .into_bytes()
+        };
+        let mut model = Model::default();
+        assert!(take(&mut model, &layout("1s")));
+        assert!(!take(&mut model, &layout("1s")));
+        assert!(take(&mut model, &layout("2s")));
+        assert_eq!(model.pipelines(), ["lcp"]);
+        assert!(model.take_dashboard(b"{}").is_err());
+    }
+
+    #[test]
+    fn health_and_verdicts_are_shown() {
+        let mut model = Model::default();
+        let status = json!({ "scope": "partition", "pipeline": "lcp", "partition": 0, "status": "running",
+            "statistics": { "eventsProcessed": 5 }, "lag_records": 2, "run": { "dead": 1 } });
+        let shown = model.take_status(status.to_string().as_bytes()).expect("a partition");
+        assert_eq!((&shown["events"], &shown["lag"], &shown["dead"]), (&json!(5), &json!(2), &json!(1)));
+        assert!(model.take_status(br#"{"scope":"session"}"#).is_none());
+        let verdict = br#"{"type":"feedback","alert_id":"a","verdict":"acknowledged"}"#;
+        assert!(model.take_verdict(verdict).is_some());
+        assert!(model.take_verdict(br#"{"type":"reference","table":"x","rows":[]}"#).is_none());
+        assert_eq!(model.snapshot(0)["verdicts"], json!([{ "alert_id": "a", "verdict": "acknowledged" }]));
+    }
+}
