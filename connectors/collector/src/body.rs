@@ -1,51 +1,101 @@
 //! Reading a body: bounded in bytes, as sent and after decompression, and in time.
+//!
+//! Browsers' bodies are unpacked as they come. Those of servers may be longer, so they are read as
+//! they were sent, and unpacked a few at a time (`servers`).
 
 use crate::options::Options;
 use crate::refusal::Refusal;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::http::StatusCode;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use axum::http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use std::error::Error;
+use std::io::Read;
+use std::time::Duration;
 
-/// Refuses what says itself that it is too long or packed otherwise; bounds the rest as it comes.
-pub(crate) fn bounded(request: Request, options: &Options) -> Result<Request, Refusal> {
-    let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-    if let Some(encoding) = text(CONTENT_ENCODING)
-        && !matches!(encoding, "gzip" | "identity")
-    {
-        let found = format!("the content-encoding `{}`", encoding.chars().take(50).collect::<String>());
-        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoding", found, "gzip or none"));
-    }
-    let length: Option<u64> = text(CONTENT_LENGTH).and_then(|text| text.parse().ok());
-    if length.is_some_and(|length| length > options.body_bytes as u64) {
-        return Err(too_long(options));
-    }
-    Ok(request.map(|body| Body::new(Limited::new(body, options.body_bytes))))
+/// The two bounds of a body, bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) sent: usize,
+    pub(crate) whole: usize,
 }
 
-/// The whole body, decompressed.
-pub(crate) async fn read(body: Body, options: &Options) -> Result<Bytes, Refusal> {
-    let whole = Limited::new(body, options.decompressed_bytes).collect();
-    match tokio::time::timeout(options.body_timeout, whole).await {
+impl Options {
+    pub(crate) fn browser_bounds(&self) -> Bounds {
+        Bounds { sent: self.body_bytes, whole: self.decompressed_bytes }
+    }
+
+    pub(crate) fn server_bounds(&self) -> Bounds {
+        Bounds { sent: self.server_body_bytes, whole: self.server_decompressed_bytes }
+    }
+}
+
+/// How a body is packed: `allowed` names it, or None for not at all.
+pub(crate) fn packing(headers: &HeaderMap, allowed: &'static str) -> Result<Option<&'static str>, Refusal> {
+    match headers.get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or_default()) {
+        None | Some("identity") => Ok(None),
+        Some(encoding) if encoding == allowed => Ok(Some(allowed)),
+        Some(other) => {
+            let found = format!("the content-encoding `{}`", other.chars().take(50).collect::<String>());
+            let allowed = format!("{allowed} or none");
+            Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoding", found, allowed))
+        }
+    }
+}
+
+/// Refuses what says itself that it is too long; bounds the rest as it comes.
+pub(crate) fn bounded(request: Request, bounds: Bounds) -> Result<Request, Refusal> {
+    let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    let length: Option<u64> = length.and_then(|text| text.parse().ok());
+    if length.is_some_and(|length| length > bounds.sent as u64) {
+        return Err(bounds.too_long());
+    }
+    Ok(request.map(|body| Body::new(Limited::new(body, bounds.sent))))
+}
+
+/// The whole body, as the layers before have unpacked it.
+pub(crate) async fn read(body: Body, bounds: Bounds, within: Duration) -> Result<Bytes, Refusal> {
+    let whole = Limited::new(body, bounds.whole).collect();
+    match tokio::time::timeout(within, whole).await {
         Ok(Ok(whole)) => Ok(whole.to_bytes()),
-        Ok(Err(error)) if is_too_long(&*error) => Err(too_long(options)),
+        Ok(Err(error)) if is_too_long(&*error) => Err(bounds.too_long()),
         Ok(Err(error)) => {
             tracing::debug!("a body could not be read: {error}");
-            Err(Refusal::new(StatusCode::BAD_REQUEST, "body", "a body that breaks off or is no gzip", "a whole body"))
+            Err(broken())
         }
         Err(_) => {
-            let allowed = format!("{} s for a body", options.body_timeout.as_secs_f64());
+            let allowed = format!("{} s for a body", within.as_secs_f64());
             Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "slow_body", "a body that did not end in time", allowed))
         }
     }
 }
 
-fn too_long(options: &Options) -> Refusal {
-    let (sent, whole) = (options.body_bytes, options.decompressed_bytes);
-    let allowed = format!("{sent} bytes as sent, {whole} bytes after decompression");
-    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_long", "a longer body", allowed)
+/// Unpacks gzip of any number of members.
+pub(crate) fn gunzip(packed: &[u8], bounds: Bounds) -> Result<Vec<u8>, Refusal> {
+    let mut whole = Vec::new();
+    let limit = bounds.whole as u64 + 1;
+    let read = flate2::read::MultiGzDecoder::new(packed).take(limit).read_to_end(&mut whole);
+    match read {
+        Ok(_) if whole.len() > bounds.whole => Err(bounds.too_long()),
+        Ok(_) => Ok(whole),
+        Err(error) => {
+            tracing::debug!("a body could not be unpacked: {error}");
+            Err(broken())
+        }
+    }
+}
+
+fn broken() -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, "body", "a body that breaks off or is no gzip", "a whole body")
+}
+
+impl Bounds {
+    pub(crate) fn too_long(self) -> Refusal {
+        let Bounds { sent, whole } = self;
+        let allowed = format!("{sent} bytes as sent, {whole} bytes after decompression");
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_long", "a longer body", allowed)
+    }
 }
 
 /// The layers between wrap the error of the limit, each in its way.

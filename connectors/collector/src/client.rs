@@ -5,9 +5,11 @@
 //! says; but a hint `?0` (not mobile) does not tell a tablet or a bot from a desktop, the
 //! User-Agent may.
 
-use axum::http::HeaderMap;
-use axum::http::header::{REFERER, USER_AGENT};
+use http::HeaderMap;
+use http::header::{REFERER, USER_AGENT};
 use perfstream_core::enrich::Agents;
+use std::borrow::Cow;
+use std::sync::{Mutex, PoisonError};
 use url::Url;
 
 /// Longest path of a page, bytes; the rest is cut off.
@@ -56,6 +58,30 @@ impl Client {
     }
 }
 
+/// Who sent a request, and when it came.
+pub struct Sender<'a> {
+    /// By the headers
+    pub client: &'a Client,
+    /// Known User-Agents
+    pub agents: &'a Mutex<Agents>,
+    /// Microseconds since the epoch
+    pub received_us: i64,
+}
+
+impl Sender<'_> {
+    /// The client; browser and device are those of `agent` where the request hands on another's User-Agent.
+    pub fn client_of(&self, agent: Option<&str>) -> Cow<'_, Client> {
+        let Some(agent) = agent else { return Cow::Borrowed(self.client) };
+        let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        let agent = agents.get(agent);
+        Cow::Owned(Client {
+            browser: agent.browser.as_deref().map_or_else(|| UNKNOWN.into(), str::to_lowercase),
+            device: agent.device.unwrap_or(UNKNOWN).into(),
+            ..self.client.clone()
+        })
+    }
+}
+
 /// The path of a page's address: no query, no fragment, percent-encoded, at most 512 bytes. None if
 /// it is no address of a page.
 pub fn page(address: &str) -> Option<String> {
@@ -101,7 +127,7 @@ mod tests {
     fn client(pairs: &[(&str, &str)]) -> Client {
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {
-            headers.insert(axum::http::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+            headers.insert(http::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
         }
         Client::new(&headers, &mut Agents::default(), Some("cf-ipcountry"))
     }

@@ -35,6 +35,11 @@ impl Counters {
         self.count("perfstream_collector_bad_events_total", "reason", reason.to_owned(), 1);
     }
 
+    /// Events said nothing that a record could hold.
+    pub fn skipped(&self, reason: &'static str, events: u64) {
+        self.count("perfstream_collector_skipped_events_total", "reason", reason.to_owned(), events);
+    }
+
     /// A connection was refused, as there were too many.
     pub fn refused_connection(&self) {
         with_local_recorder(&self.recorder, || counter!("perfstream_collector_refused_connections_total").increment(1));

@@ -57,10 +57,12 @@ impl Bad {
 /// Why nothing of a body could be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unreadable {
-    /// No JSON object in it; the text says what stands there
+    /// No events in it; the text says what stands there
     NoEvents(String),
     /// More events than allowed: this many
     TooMany(usize),
+    /// More bytes after decompression than allowed: this many
+    TooLong(usize),
 }
 
 /// One event, or what stands in its place.

@@ -4,12 +4,13 @@
 
 use crate::decode::Bad;
 use crate::options::EventTopic;
-use crate::store::Outgoing;
+use crate::record::Outgoing;
 use perfstream_core::time::format;
 use serde_json::{Map, Value};
 
 /// The record of an event. Fails where the key that the topic asks for is not there.
-pub fn record(mut event: Map<String, Value>, topic: &EventTopic, received_us: i64) -> Result<Outgoing, Bad> {
+pub fn record(event: &Map<String, Value>, topic: &EventTopic, received_us: i64) -> Result<Outgoing, Bad> {
+    let mut event = event.clone();
     let received = Value::from(format(received_us));
     if event.get("timestamp").is_none_or(Value::is_null) {
         event.insert("timestamp".into(), received.clone());
@@ -43,7 +44,7 @@ mod tests {
 
     fn map(event: Value, topic: &str) -> Result<(Option<Vec<u8>>, Value), Bad> {
         let event = event.as_object().cloned().unwrap_or_default();
-        let record = record(event, &topic.parse().unwrap(), 0)?;
+        let record = record(&event, &topic.parse().unwrap(), 0)?;
         Ok((record.key, serde_json::from_slice(&record.value).unwrap()))
     }
 

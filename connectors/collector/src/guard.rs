@@ -15,16 +15,19 @@ use subtle::ConstantTimeEq;
 /// headers.
 pub(crate) const TOKEN_HEADER: &str = "x-perfstream-token";
 
+/// Header of a public token in Faro's requests.
+pub(crate) const API_KEY_HEADER: &str = "x-api-key";
+
 /// Addresses that may send within two seconds; above that all are refused until some are forgotten.
 const ADDRESSES: usize = 100_000;
 
 /// What a request may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Write vitals
-    Vitals,
-    /// Write events to allow-listed topics
-    Events,
+    /// Write what browsers send
+    Browser,
+    /// Write what servers send
+    Server,
 }
 
 /// A token as its hash: all are of one length, and comparing takes the same time for each.
@@ -32,6 +35,8 @@ type Hashed = [u8; 32];
 
 /// The checks of a collector.
 pub(crate) struct Guard {
+    /// None: any name
+    hosts: Option<Vec<String>>,
     any_origin: bool,
     origins: Vec<String>,
     tokens: Vec<Hashed>,
@@ -44,7 +49,10 @@ pub(crate) struct Guard {
 impl Guard {
     pub(crate) fn new(options: &Options) -> Guard {
         let hash = |tokens: &[String]| tokens.iter().map(|token| hashed(token)).collect();
+        let hosts: Vec<String> = options.hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+        let bound = options.listen.ip().is_loopback() || !hosts.is_empty();
         Guard {
+            hosts: bound.then_some(hosts),
             any_origin: options.origins.iter().any(|origin| origin == "*"),
             origins: options.origins.clone(),
             tokens: hash(&options.tokens),
@@ -53,6 +61,23 @@ impl Guard {
             by_token: Rate::new(options.rate_per_token),
             address_header: options.address_header.clone(),
         }
+    }
+
+    /// Refuses a request that was meant for another host. A page of the web can have its own name point
+    /// to a loopback address (DNS rebinding); its origin is then the collector's own, but its name is
+    /// not. An address is no name, so nobody can have it point elsewhere.
+    pub(crate) fn host(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        // HTTP/1.0 has no Host, and no browser speaks it.
+        let (Some(hosts), Some(host)) = (&self.hosts, headers.get(HOST)) else { return Ok(()) };
+        let host = host.to_str().unwrap_or_default().to_ascii_lowercase();
+        let name = name_of_host(&host);
+        let local = name == "localhost" || name.ends_with(".localhost");
+        if local || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() || hosts.iter().any(|known| known == name) {
+            return Ok(());
+        }
+        let found = format!("the host `{}`", name.chars().take(200).collect::<String>());
+        let allowed = "localhost, an address, and the names of --allow-host";
+        Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, "host", found, allowed))
     }
 
     /// Refuses what may not send, or not now.
@@ -84,12 +109,12 @@ impl Guard {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let bearer = text(AUTHORIZATION.as_str()).and_then(|value| value.strip_prefix("Bearer "));
         let (allowed, given, how) = match access {
-            Access::Events if self.server_tokens.is_empty() => return Ok(None),
-            Access::Events => (&self.server_tokens, bearer, "a server token as `Authorization: Bearer TOKEN`"),
-            Access::Vitals if self.tokens.is_empty() => return Ok(None),
-            Access::Vitals => {
-                let given = text(TOKEN_HEADER).or_else(|| query_token(uri)).or(bearer);
-                (&self.tokens, given, "a token in the header `x-perfstream-token` or as `?token=`")
+            Access::Server if self.server_tokens.is_empty() => return Ok(None),
+            Access::Server => (&self.server_tokens, bearer, "a server token as `Authorization: Bearer TOKEN`"),
+            Access::Browser if self.tokens.is_empty() => return Ok(None),
+            Access::Browser => {
+                let given = text(TOKEN_HEADER).or_else(|| text(API_KEY_HEADER)).or_else(|| query_token(uri)).or(bearer);
+                (&self.tokens, given, "a token in the header `x-perfstream-token` or `x-api-key`, or as `?token=`")
             }
         };
         let Some(given) = given else {
@@ -124,8 +149,17 @@ fn query_token(uri: &Uri) -> Option<&str> {
     uri.query()?.split('&').find_map(|pair| pair.strip_prefix("token="))
 }
 
+/// A host without port and without the dot at the end.
+fn name_of_host(host: &str) -> &str {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    name.strip_suffix('.').unwrap_or(name)
+}
+
 /// What one customer has: an IPv4 address, or the /64 of an IPv6 one.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
         v4 => v4,
@@ -164,12 +198,50 @@ impl<K: Clone + Hash + Eq> Rate<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::SocketAddr;
 
     #[test]
     fn addresses_of_one_customer() {
         let text = |address: &str| network(address.parse().unwrap()).to_string();
         assert_eq!(text("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
         assert_eq!((text("::ffff:10.0.0.1"), text("10.0.0.1")), ("10.0.0.1".into(), "10.0.0.1".into()));
+    }
+
+    #[test]
+    fn hosts() {
+        let asked = |options: &Options, host: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, host.parse().unwrap());
+            Guard::new(options).host(&headers).is_ok()
+        };
+        let local = Options { hosts: vec!["Collector.example".into()], ..Options::default() };
+        let good = [
+            "localhost",
+            "LOCALHOST:8090",
+            "a.localhost.",
+            "127.0.0.1:1",
+            "[::1]:8090",
+            "[::1]",
+            "collector.example:80",
+        ];
+        for host in good {
+            assert!(asked(&local, host), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "evil.example:8090",
+            "localhost.evil.example",
+            "xcollector.example",
+            "127.0.0.1.evil.example",
+            "",
+        ] {
+            assert!(!asked(&local, host), "{host}");
+        }
+        let open = Options { listen: SocketAddr::from(([0, 0, 0, 0], 8090)), ..Options::default() };
+        assert!(asked(&open, "any.example"), "who binds elsewhere has a name that we do not know");
+        let named = Options { hosts: vec!["a.example".into()], ..open };
+        assert!(asked(&named, "a.example") && !asked(&named, "b.example") && asked(&named, "10.0.0.1:80"));
+        assert!(Guard::new(&local).host(&HeaderMap::new()).is_ok());
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! gather. The queue is bounded in bytes; a request that does not fit is refused at once.
 
 use crate::counters::Counters;
-use crate::store::{Batches, Outgoing, Place, Store, partition};
+use crate::record::Outgoing;
+use crate::store::{Batches, Place, Store, partition};
 use perfstream_log::NewRecord;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,6 +24,8 @@ const COMMIT_BYTES: usize = 4 << 20;
 pub enum Refused {
     /// Too much waits already
     Full,
+    /// These topics are not there; nothing is written, and the records come back
+    NoTopic(BTreeSet<String>, Vec<Outgoing>),
     /// The log failed; the text says how
     Failed(String),
     /// The log did not answer in time; the records may get there yet
@@ -31,7 +34,7 @@ pub enum Refused {
 
 struct Job {
     records: Vec<Outgoing>,
-    answer: oneshot::Sender<Result<(), String>>,
+    answer: oneshot::Sender<Result<(), Refused>>,
 }
 
 /// Hands records to the writer thread.
@@ -65,7 +68,7 @@ impl Queue {
         let (answer, answered) = oneshot::channel();
         self.jobs.try_send(Job { records, answer }).map_err(|_| Refused::Full)?;
         match tokio::time::timeout(self.commit_timeout, answered).await {
-            Ok(Ok(done)) => done.map_err(Refused::Failed),
+            Ok(Ok(done)) => done,
             Ok(Err(_)) => Err(Refused::Failed("the writer has ended".into())),
             Err(_) => Err(Refused::Slow),
         }
@@ -90,28 +93,39 @@ fn size(job: &Job) -> usize {
     job.records.iter().map(Outgoing::size_bytes).sum()
 }
 
+/// A request whose records are among those of a commit.
+struct Placed {
+    places: BTreeSet<Place>,
+    answer: oneshot::Sender<Result<(), Refused>>,
+}
+
 fn commit(store: &mut dyn Store, jobs: Vec<Job>, counters: &Counters) {
     let now_ms = crate::now_us() / 1000;
-    let (mut batches, mut unplaced) = (Batches::new(), BTreeMap::new());
-    let mut placed: Vec<(BTreeSet<Place>, Option<String>, oneshot::Sender<_>)> = Vec::with_capacity(jobs.len());
+    let (mut batches, mut counts, mut placed) = (Batches::new(), BTreeMap::new(), Vec::with_capacity(jobs.len()));
+    let mut troubles = Vec::new();
     for job in jobs {
-        let (mut places, mut failure) = (BTreeSet::new(), None);
         // A topic that cannot be written fails the whole request before any of it is written.
-        for topic in job.records.iter().map(|r| &r.topic).collect::<BTreeSet<_>>() {
-            let counted =
-                unplaced.entry(topic.clone()).or_insert_with(|| store.partitions(topic).map_err(|e| format!("{e:#}")));
-            failure = failure.or(counted.as_ref().err().cloned());
+        if let Err(error) = count_partitions(store, &job.records, &mut counts) {
+            troubles.push(error.clone());
+            // A request that no longer waits needs no answer; so below.
+            drop(job.answer.send(Err(Refused::Failed(error))));
+            continue;
         }
-        if failure.is_none() {
-            for record in job.records {
-                let count = unplaced.get(&record.topic).and_then(|c| c.as_ref().ok()).copied().unwrap_or(1);
-                let place = (record.topic.clone(), partition(&record, count));
-                places.insert(place.clone());
-                let record = NewRecord { log_time_ms: now_ms, key: record.key, value: record.value };
-                batches.entry(place).or_default().push(record);
-            }
+        let absent = |record: &Outgoing| counts.get(&record.topic).is_none_or(Option::is_none);
+        let absent: BTreeSet<String> = job.records.iter().filter(|r| absent(r)).map(|r| r.topic.clone()).collect();
+        if !absent.is_empty() {
+            drop(job.answer.send(Err(Refused::NoTopic(absent, job.records))));
+            continue;
         }
-        placed.push((places, failure, job.answer));
+        let mut places = BTreeSet::new();
+        for record in job.records {
+            let count = counts.get(&record.topic).copied().flatten().unwrap_or(1);
+            let place = (record.topic.clone(), partition(&record, count));
+            let record = NewRecord { log_time_ms: now_ms, key: record.key, value: record.value };
+            batches.entry(place.clone()).or_default().push(record);
+            places.insert(place);
+        }
+        placed.push(Placed { places, answer: job.answer });
     }
     let sizes: Vec<(Place, u64)> =
         batches.iter().map(|(place, records)| (place.clone(), records.len() as u64)).collect();
@@ -121,14 +135,28 @@ fn commit(store: &mut dyn Store, jobs: Vec<Job>, counters: &Counters) {
             counters.accepted(&place.0, records);
         }
     }
-    let troubles = failed.values().chain(unplaced.values().filter_map(|counted| counted.as_ref().err()));
-    let trouble = troubles.inspect(|error| tracing::error!("records are not in the log: {error}")).count();
-    counters.commit(trouble == 0);
-    for (places, failure, answer) in placed {
-        let failure = failure.or_else(|| places.iter().find_map(|place| failed.get(place).cloned()));
-        // A request that no longer waits needs no answer.
-        drop(answer.send(failure.map_or(Ok(()), Err)));
+    troubles.extend(failed.values().cloned());
+    troubles.iter().for_each(|error| tracing::error!("records are not in the log: {error}"));
+    counters.commit(troubles.is_empty());
+    for Placed { places, answer } in placed {
+        let failure = places.iter().find_map(|place| failed.get(place).cloned());
+        drop(answer.send(failure.map_or(Ok(()), |error| Err(Refused::Failed(error)))));
     }
+}
+
+/// Puts the number of partitions of each topic into `counts`; None for one that is not there.
+fn count_partitions(
+    store: &mut dyn Store,
+    records: &[Outgoing],
+    counts: &mut BTreeMap<String, Option<u32>>,
+) -> Result<(), String> {
+    for record in records {
+        if !counts.contains_key(&record.topic) {
+            let count = store.partitions(&record.topic).map_err(|error| format!("{error:#}"))?;
+            counts.insert(record.topic.clone(), count);
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -137,18 +165,19 @@ mod tests {
     use anyhow::bail;
     use std::sync::mpsc::{Receiver, Sender, channel};
 
-    /// Commits when told to; the topic `none` is not there, `broken` fails.
+    /// Commits when told to; the topic `none` is not there, `unknown` cannot be looked up, `broken` fails.
     struct Told {
         begun: Sender<usize>,
         go: Receiver<()>,
     }
 
     impl Store for Told {
-        fn partitions(&mut self, topic: &str) -> anyhow::Result<u32> {
-            if topic == "none" {
-                bail!("there is no topic `none`");
+        fn partitions(&mut self, topic: &str) -> anyhow::Result<Option<u32>> {
+            match topic {
+                "none" => Ok(None),
+                "unknown" => bail!("nobody answers"),
+                _ => Ok(Some(4)),
             }
-            Ok(4)
         }
 
         fn write(&mut self, batches: Batches) -> BTreeMap<Place, String> {
@@ -166,7 +195,7 @@ mod tests {
     async fn many_requests_one_commit() {
         let ((begun, begins), (go, told)) = (channel(), channel());
         let store = Box::new(Told { begun, go: told });
-        let (queue, writer) = Queue::start(store, Arc::default(), 400, Duration::from_secs(30)).unwrap();
+        let (queue, writer) = Queue::start(store, Arc::default(), 500, Duration::from_secs(30)).unwrap();
         let queue = Arc::new(queue);
         let send = |topic: &'static str| {
             let queue = queue.clone();
@@ -174,8 +203,8 @@ mod tests {
         };
         let first = send("a");
         assert_eq!(begins.recv().unwrap(), 1);
-        let others = [send("a"), send("broken"), send("none")];
-        // Each holds its part of the 400 bytes as soon as it waits.
+        let others = [send("a"), send("broken"), send("none"), send("unknown")];
+        // Each holds its part of the 500 bytes as soon as it waits.
         while queue.room.available_permits() > 30 {
             tokio::task::yield_now().await;
         }
@@ -183,12 +212,14 @@ mod tests {
         assert!(!first.is_finished());
         go.send(()).unwrap();
         assert_eq!(first.await.unwrap(), Ok(()));
-        assert_eq!(begins.recv().unwrap(), 2, "of the other three, one has no topic");
+        assert_eq!(begins.recv().unwrap(), 2, "of the other four, two have no topic");
         go.send(()).unwrap();
-        let [a, broken, none] = others;
+        let [a, broken, none, unknown] = others;
         assert_eq!(a.await.unwrap(), Ok(()));
         assert_eq!(broken.await.unwrap(), Err(Refused::Failed("disk full".into())));
-        assert_eq!(none.await.unwrap(), Err(Refused::Failed("there is no topic `none`".into())));
+        let returned = Refused::NoTopic(BTreeSet::from(["none".to_owned()]), record("none"));
+        assert_eq!(none.await.unwrap(), Err(returned));
+        assert_eq!(unknown.await.unwrap(), Err(Refused::Failed("nobody answers".into())));
         drop(queue);
         writer.join().unwrap();
     }

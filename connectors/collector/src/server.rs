@@ -1,11 +1,13 @@
-//! The listener: connections bounded in number, heads in bytes and time, and a drain at the end.
+//! The listener: connections bounded in number, in all and of each address, heads in bytes and time,
+//! and a drain at the end.
 
+use crate::cluster::ClusterStore;
 use crate::counters::Counters;
-use crate::guard::Guard;
+use crate::guard::network;
 use crate::http::{Peer, Shared, router};
 use crate::options::Options;
 use crate::queue::Queue;
-use crate::store::{ClusterStore, EmbeddedStore, Store};
+use crate::store::{EmbeddedStore, Store};
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::body::Body;
@@ -16,10 +18,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use perfstream_log::cluster::Target;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -37,8 +41,8 @@ const LEAST_HEADER_BYTES: usize = 8192;
 pub enum Destination {
     /// The embedded log in a directory, whose topics have so many partitions
     Embedded(PathBuf, u32),
-    /// A Fluvio cluster
-    Cluster(Target),
+    /// A Fluvio cluster; topics that are missing get so many partitions, or are not made
+    Cluster(Target, Option<u32>),
 }
 
 /// Collects until a signal (SIGTERM, SIGINT): then requests that are there are answered, and all
@@ -49,7 +53,18 @@ pub fn run(options: Options, destination: &Destination) -> Result<()> {
     let log_runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let store: Box<dyn Store> = match destination {
         Destination::Embedded(dir, partitions) => Box::new(EmbeddedStore::open(dir, *partitions)?),
-        Destination::Cluster(target) => Box::new(ClusterStore::connect(log_runtime.handle().clone(), target.clone())?),
+        Destination::Cluster(target, create) => {
+            let mut store = ClusterStore::connect(log_runtime.handle().clone(), target.clone())?;
+            let missing = store.prepare(&options.needed_topics(), *create)?;
+            if !missing.is_empty() {
+                tracing::warn!(
+                    "the cluster has no topics {}; events for them become dead letters until `perfstream deploy` or \
+                     `--create-topics` makes them",
+                    missing.join(", ")
+                );
+            }
+            Box::new(store)
+        }
     };
     let writer = runtime.block_on(async {
         let (server, writer) = Server::bind(options, store).await?;
@@ -89,8 +104,7 @@ impl Server {
         let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
         let counters = Arc::new(Counters::default());
         let (queue, writer) = Queue::start(store, counters.clone(), options.queue_bytes, options.commit_timeout)?;
-        let guard = Guard::new(&options);
-        let shared = Arc::new(Shared { options, guard, queue, counters, agents: Mutex::default() });
+        let shared = Arc::new(Shared::new(options, queue, counters));
         Ok((Server { listener, shared }, writer))
     }
 
@@ -110,6 +124,9 @@ impl Server {
             .max_headers(HEADERS);
         let (router, graceful) = (router(&shared), GracefulShutdown::new());
         let room = Arc::new(Semaphore::new(options.max_connections));
+        // Behind a proxy all connections are of one address.
+        let each = if options.address_header.is_some() { usize::MAX } else { options.max_connections_per_address };
+        let addresses = Arc::new(Addresses::new(each));
         tokio::pin!(stop);
         loop {
             let (stream, peer) = tokio::select! {
@@ -124,7 +141,8 @@ impl Server {
                     }
                 },
             };
-            let Ok(place) = room.clone().try_acquire_owned() else {
+            let seat = addresses.take(peer.ip());
+            let (Ok(place), Some(seat)) = (room.clone().try_acquire_owned(), seat) else {
                 counters.refused_connection();
                 tokio::spawn(refuse(stream));
                 continue;
@@ -138,7 +156,7 @@ impl Server {
                 if let Err(error) = connection.await {
                     tracing::debug!("connection of {peer}: {error}");
                 }
-                drop(place);
+                drop((place, seat));
                 counters.connections(max - room.available_permits());
             });
         }
@@ -147,6 +165,48 @@ impl Server {
             tracing::warn!("some requests did not end within {} s", options.drain_timeout.as_secs());
         }
         Ok(())
+    }
+}
+
+/// Connections by address, bounded for each: one address cannot have all places.
+struct Addresses {
+    open: Mutex<BTreeMap<IpAddr, usize>>,
+    each: usize,
+}
+
+/// A connection that counts for its address until it is dropped.
+struct Seat {
+    addresses: Arc<Addresses>,
+    address: IpAddr,
+}
+
+impl Addresses {
+    fn new(each: usize) -> Addresses {
+        Addresses { open: Mutex::default(), each }
+    }
+
+    fn take(self: &Arc<Self>, peer: IpAddr) -> Option<Seat> {
+        let address = network(peer);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(address).or_default();
+        // An entry is never 0 but here, where it may just have been made, and the bound is at least 1.
+        if *count >= self.each.max(1) {
+            return None;
+        }
+        *count += 1;
+        Some(Seat { addresses: self.clone(), address })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut open = self.addresses.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut count) = open.entry(self.address) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 }
 

@@ -9,7 +9,7 @@
 
 use crate::client::{Client, UNKNOWN, connection, page};
 use crate::decode::Bad;
-use crate::store::Outgoing;
+use crate::record::Outgoing;
 use perfstream_core::Value as CoreValue;
 use perfstream_core::time::{TimeParser, format};
 use serde_json::{Map, Value, json};
@@ -238,7 +238,7 @@ fn timestamp(event: &Event, received_us: i64) -> Result<Value, Bad> {
 }
 
 fn cut(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(TEXT_BYTES)).unwrap_or(text)
+    crate::fields::cut(text, TEXT_BYTES)
 }
 
 /// A text field; a number is taken as its text.

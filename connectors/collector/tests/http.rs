@@ -1,121 +1,18 @@
-//! The collector over a real socket, onto the embedded log.
+//! What browsers send, over a real socket, onto the embedded log.
 
+mod common;
+
+use common::{Collector, answer, gzip, lcp};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use perfstream_collector::store::{Batches, EmbeddedStore, Place, Store};
-use perfstream_collector::{Options, Server};
+use perfstream_collector::Options;
+use perfstream_collector::store::{Batches, Place, Store};
 use perfstream_log::embedded::Log;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::thread::JoinHandle;
+use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
-use tokio::sync::oneshot;
-
-/// A collector in a thread, and its log.
-struct Collector {
-    address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-    dir: tempfile::TempDir,
-}
-
-impl Collector {
-    fn start(options: Options) -> Collector {
-        let dir = tempfile::tempdir().unwrap();
-        let store = EmbeddedStore::open(dir.path(), 4).unwrap();
-        Collector::with(options, Box::new(store), dir)
-    }
-
-    fn with(mut options: Options, store: Box<dyn Store>, dir: tempfile::TempDir) -> Collector {
-        options.listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (stop, stopped) = oneshot::channel::<()>();
-        let (bound, address) = std::sync::mpsc::channel();
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-            let writer = runtime.block_on(async {
-                let (server, writer) = Server::bind(options, store).await.unwrap();
-                bound.send(server.address().unwrap()).unwrap();
-                server.serve(async { drop(stopped.await) }).await.unwrap();
-                writer
-            });
-            runtime.shutdown_timeout(Duration::from_secs(1));
-            writer.join().unwrap();
-        });
-        Collector { address: address.recv().unwrap(), stop: Some(stop), thread: Some(thread), dir }
-    }
-
-    /// Sends a request as it is; the status, the head in lower case, and the body.
-    fn raw(&self, request: &[u8]) -> (u16, String, String) {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        // A refused body may be cut off while it is still being sent.
-        let _ = stream.write_all(request);
-        answer(&mut stream)
-    }
-
-    fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, String, String) {
-        let mut request = format!("{method} {path} HTTP/1.1\r\nhost: c.example\r\nconnection: close\r\n");
-        request.extend(headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")));
-        request.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
-        self.raw(&[request.as_bytes(), body].concat())
-    }
-
-    fn post(&self, body: &str) -> (u16, Value) {
-        let (status, _, body) = self.send("POST", "/v1/vitals", &[], body.as_bytes());
-        (status, serde_json::from_str(&body).unwrap_or_default())
-    }
-
-    /// All records of a topic, read by another connection to the log.
-    fn records(&self, topic: &str) -> Vec<Value> {
-        let log = Log::open(self.dir.path()).unwrap();
-        let read = |p| log.read(topic, p, 0, 10_000).unwrap();
-        log.partitions(topic)
-            .unwrap()
-            .into_iter()
-            .flat_map(read)
-            .map(|r| serde_json::from_slice(&r.value).unwrap())
-            .collect()
-    }
-
-    fn end(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            let _ = stop.send(());
-        }
-        if let Some(thread) = self.thread.take() {
-            thread.join().unwrap();
-        }
-    }
-}
-
-impl Drop for Collector {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            self.end();
-        }
-    }
-}
-
-fn answer(stream: &mut TcpStream) -> (u16, String, String) {
-    let mut bytes = Vec::new();
-    // A connection that is reset after its answer has given it.
-    let _ = stream.read_to_end(&mut bytes);
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-    let status = head.get(9..12).and_then(|s| s.parse().ok()).unwrap_or(0);
-    (status, head.to_lowercase(), body.to_owned())
-}
-
-fn lcp(id: u32) -> String {
-    json!({"name": "LCP", "value": 1200, "id": format!("v6-{id}"), "page": "/a"}).to_string()
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
 
 #[test]
 fn each_content_type_and_the_log_has_it_at_204() {
@@ -197,9 +94,9 @@ fn a_body_that_is_too_long() {
     assert!(status == 413 && body.contains("1000 bytes as sent"), "{status} {body}");
     // Its length is not said beforehand.
     let chunked =
-        b"POST /v1/vitals HTTP/1.1\r\nhost: c\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n3e9\r\n";
+        b"POST /v1/vitals HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n3e9\r\n";
     assert_eq!(collector.raw(&[&chunked[..], &long, b"\r\n0\r\n\r\n"].concat()).0, 413);
-    let gzipped = b"POST /v1/vitals HTTP/1.1\r\nhost: c\r\ncontent-encoding: gzip\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n3e9\r\n";
+    let gzipped = b"POST /v1/vitals HTTP/1.1\r\nhost: localhost\r\ncontent-encoding: gzip\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n3e9\r\n";
     // A gzip member of stored bytes is longer than what it holds.
     let mut stored = GzEncoder::new(Vec::new(), Compression::none());
     stored.write_all(&[b' '; 2000]).unwrap();
@@ -215,10 +112,10 @@ fn a_slow_body_and_a_slow_head() {
     let short = Duration::from_millis(200);
     let collector = Collector::start(Options { body_timeout: short, header_timeout: short, ..Options::default() });
     let (status, _, body) =
-        collector.raw(b"POST /v1/vitals HTTP/1.1\r\nhost: c\r\ncontent-length: 500\r\n\r\n{\"name\"");
+        collector.raw(b"POST /v1/vitals HTTP/1.1\r\nhost: localhost\r\ncontent-length: 500\r\n\r\n{\"name\"");
     assert!(status == 408 && body.contains("slow_body"), "{status} {body}");
     // hyper ends such a connection; without a timer it would wait for ever.
-    let (status, _, _) = collector.raw(b"POST /v1/vitals HTTP/1.1\r\nhost: c\r\nx-slow: ");
+    let (status, _, _) = collector.raw(b"POST /v1/vitals HTTP/1.1\r\nhost: localhost\r\nx-slow: ");
     assert!(matches!(status, 0 | 408), "{status}");
 }
 
@@ -254,7 +151,7 @@ fn origins() {
     assert!(status == 204 && head.contains("access-control-allow-origin: https://shop.example"), "{head}");
     let (status, head, body) = post("https://evil.example");
     assert!(status == 403 && !head.contains("access-control-allow-origin") && body.contains("evil"), "{head}");
-    assert_eq!(post("http://c.example").0, 204, "the collector's own");
+    assert_eq!(post("http://localhost").0, 204, "the collector's own");
     let asked = [
         ("origin", "https://shop.example"),
         ("access-control-request-method", "POST"),
@@ -296,8 +193,8 @@ fn tokens_and_topics() {
 struct Broken;
 
 impl Store for Broken {
-    fn partitions(&mut self, _topic: &str) -> anyhow::Result<u32> {
-        Ok(1)
+    fn partitions(&mut self, _topic: &str) -> anyhow::Result<Option<u32>> {
+        Ok(Some(1))
     }
 
     fn write(&mut self, batches: Batches) -> BTreeMap<Place, String> {
@@ -318,7 +215,7 @@ fn a_request_that_has_begun_is_answered_at_the_end() {
     let body = lcp(1);
     let mut stream = TcpStream::connect(collector.address).unwrap();
     let head = format!(
-        "POST /v1/vitals HTTP/1.1\r\nhost: c\r\ncontent-length: {}\r\nexpect: 100-continue\r\n\r\n",
+        "POST /v1/vitals HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\nexpect: 100-continue\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).unwrap();

@@ -164,7 +164,9 @@ Examples:
 Examples:
   perfstream collect --data log/ --allow-origin https://shop.example
   perfstream collect --data log/ --topic requests:service --server-token-file tokens.txt
-  perfstream collect --cluster localhost:9003 --listen 127.0.0.1:8090 --token PUBLIC --country-header cf-ipcountry
+  perfstream collect --cluster localhost:9003 --create-topics 4 --token PUBLIC --country-header cf-ipcountry
+  OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:8090 OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf my-service
+  prometheus.yml:  remote_write: [{ url: http://localhost:8090/api/v1/write }]
 
 A page sends with one tag: <script src=\"https://COLLECTOR/perfstream.js\" defer></script>
 An event is answered for (204) when the log has it. SIGTERM: open requests are answered, then it ends.")]

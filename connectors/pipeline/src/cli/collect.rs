@@ -22,6 +22,10 @@ pub(super) struct CollectArgs {
     /// the current Fluvio profile
     #[arg(long, value_name = "HOST:PORT", num_args = 0..=1, conflicts_with = "data")]
     cluster: Option<Option<String>>,
+    /// Make the topics that the cluster lacks, each with so many partitions (`dead-letters` with one) and one
+    /// replica. Without it events for a topic that is not there become dead letters
+    #[arg(long, value_name = "PARTITIONS", value_parser = clap::value_parser!(u32).range(1..=1024), requires = "cluster")]
+    create_topics: Option<u32>,
     /// Where to listen
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
     listen: SocketAddr,
@@ -29,10 +33,15 @@ pub(super) struct CollectArgs {
     /// Without it only pages of the collector's own origin
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Vec<String>,
-    /// Public token that vitals must bring, as a header or `?token=` (may be given more than once)
+    /// Name under which it may be asked, as collector.example (may be given more than once). localhost and
+    /// addresses always are; on a loopback address no other name is, so that no page of the web gets here
+    #[arg(long, value_name = "NAME")]
+    allow_host: Vec<String>,
+    /// Public token that what browsers send must bring, as a header or `?token=` (may be given more than once)
     #[arg(long, value_name = "TOKEN")]
     token: Vec<String>,
-    /// File with tokens of servers, one a line, that events must bring as `Authorization: Bearer`
+    /// File with tokens of servers, one a line, that events, OTLP and remote write must bring as
+    /// `Authorization: Bearer`
     #[arg(long, value_name = "FILE")]
     server_token_file: Option<PathBuf>,
     /// Topic that /v1/events/TOPIC may write, with the field that is its key (may be given more than once)
@@ -44,18 +53,27 @@ pub(super) struct CollectArgs {
     /// Header with the address of the client, set by a proxy, as x-forwarded-for
     #[arg(long, value_name = "NAME")]
     address_header: Option<String>,
-    /// Longest body as sent, KiB
+    /// Longest body of browsers and events as sent, KiB
     #[arg(long, value_name = "KIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=65_536))]
     max_body: u64,
-    /// Longest body after decompression, KiB
+    /// Longest body of browsers and events after decompression, KiB
     #[arg(long, value_name = "KIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=65_536))]
     max_decompressed: u64,
+    /// Longest body of OTLP and remote write as sent, KiB
+    #[arg(long, value_name = "KIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    max_server_body: u64,
+    /// Longest body of OTLP and remote write after decompression, KiB
+    #[arg(long, value_name = "KIB", default_value_t = 4096, value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    max_server_decompressed: u64,
     /// Longest head of a request, KiB
     #[arg(long, value_name = "KIB", default_value_t = 16, value_parser = clap::value_parser!(u64).range(8..=1024))]
     max_header: u64,
     /// Most connections at once
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     max_connections: u32,
+    /// Most connections of one address at once; of no effect with --address-header
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    max_connections_per_address: u32,
     /// How long the body of a request may take, seconds
     #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     request_timeout: u64,
@@ -71,14 +89,15 @@ pub(super) struct CollectArgs {
 pub(super) fn collect(args: CollectArgs) -> Result<ExitCode> {
     let destination = match (&args.data, &args.cluster) {
         (Some(dir), _) => Destination::Embedded(dir.clone(), args.partitions),
-        (None, Some(Some(address))) => Destination::Cluster(Target::Address(address.clone())),
-        (None, _) => Destination::Cluster(Target::Profile),
+        (None, Some(Some(address))) => Destination::Cluster(Target::Address(address.clone()), args.create_topics),
+        (None, _) => Destination::Cluster(Target::Profile, args.create_topics),
     };
     let server_tokens = args.server_token_file.as_deref().map_or(Ok(Vec::new()), tokens)?;
     let topics: BTreeMap<String, EventTopic> = args.topic.into_iter().map(|t| (t.name.clone(), t)).collect();
     let options = Options {
         listen: args.listen,
         origins: args.allow_origin,
+        hosts: args.allow_host,
         tokens: args.token,
         server_tokens,
         topics,
@@ -86,8 +105,11 @@ pub(super) fn collect(args: CollectArgs) -> Result<ExitCode> {
         address_header: args.address_header,
         body_bytes: (args.max_body << 10) as usize,
         decompressed_bytes: (args.max_decompressed << 10) as usize,
+        server_body_bytes: (args.max_server_body << 10) as usize,
+        server_decompressed_bytes: (args.max_server_decompressed << 10) as usize,
         header_bytes: (args.max_header << 10) as usize,
         max_connections: args.max_connections as usize,
+        max_connections_per_address: args.max_connections_per_address as usize,
         body_timeout: Duration::from_secs(args.request_timeout),
         rate_per_address: args.rate_per_address,
         rate_per_token: args.rate_per_token,
