@@ -2,8 +2,10 @@
 
 mod accuracy;
 mod bench;
+mod browser;
 mod build;
 mod command;
+mod debian;
 mod demo;
 mod fuzz;
 mod gen_files;

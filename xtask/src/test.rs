@@ -1,5 +1,6 @@
 //! `cargo xtask test`: builds, then every test, check and lint; one closing line.
 
+use crate::browser;
 use crate::build;
 use crate::command::{cargo, pipelines, root};
 use crate::kill;
@@ -19,6 +20,7 @@ pub fn run() -> ExitCode {
             tally.pass();
             cargo_tests(&mut tally);
             shipped_pipelines(&mut tally, &perfstream);
+            browser::check(&mut tally, &perfstream);
             fuzzed_front(&mut tally);
             kills(&mut tally);
             kubernetes::check(&mut tally);

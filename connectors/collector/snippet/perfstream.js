@@ -1,7 +1,6 @@
-// Sends what a page view is like to a perfstream collector: metrics of the library web-vitals, where
-// the page has it as `webVitals`, and raw layout shifts and event timings, where the browser has them.
+// Sends what a page view is like to a perfstream collector: metrics of the library web-vitals, which the
+// collector puts before this script, and raw layout shifts and event timings, where the browser has them.
 //
-//   <script src="/web-vitals.attribution.iife.js" defer></script>
 //   <script src="https://collector.example/perfstream.js" data-token="PUBLIC" defer></script>
 //
 // data-url: where to send (default: beside this script) · data-token: public token ·

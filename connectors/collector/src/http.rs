@@ -25,8 +25,17 @@ use tokio::sync::Semaphore;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::decompression::RequestDecompressionLayer;
 
-/// The script for pages.
-const SNIPPET: &str = include_str!("../snippet/perfstream.js");
+/// The script for pages, behind the library web-vitals (npm, 6.2.3, attribution build), which a page that
+/// brings its own keeps. `var` in a block is the page's as anywhere else.
+const SNIPPET: &str = concat!(
+    "if (!globalThis.webVitals) {\n",
+    include_str!("../snippet/web-vitals.attribution.iife.js"),
+    "\n}\n",
+    include_str!("../snippet/perfstream.js")
+);
+
+/// A page to slow down, with `--demo`.
+const DEMO: &str = include_str!("../snippet/demo.html");
 
 /// Servers' requests that are unpacked and read at once. What a body of the longest kind takes in
 /// memory is tens of times its length, so only so many may have it.
@@ -82,8 +91,13 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router {
     let remote_write = Router::new()
         .route("/api/v1/write", post(post_remote_write))
         .layer(from_fn_with_state(shared.clone(), guard_servers));
+    let demo = match shared.options.demo {
+        true => Router::new().route("/demo", get(|| async { axum::response::Html(DEMO) })),
+        false => Router::new(),
+    };
     Router::new()
         .merge(browsers)
+        .merge(demo)
         .merge(events)
         .merge(otlp)
         .merge(remote_write)

@@ -54,6 +54,8 @@ pub struct Options {
     pub server_tokens: Vec<String>,
     /// Topics of `/v1/events`, by name
     pub topics: BTreeMap<String, EventTopic>,
+    /// Serve `/demo`, a page to slow down
+    pub demo: bool,
     /// Header with the country of the client, set by a proxy
     pub country_header: Option<String>,
     /// Header with the address of the client, set by a proxy; its last element counts
@@ -101,6 +103,7 @@ impl Default for Options {
             tokens: Vec::new(),
             server_tokens: Vec::new(),
             topics: BTreeMap::new(),
+            demo: false,
             country_header: None,
             address_header: None,
             body_bytes: 64 << 10,

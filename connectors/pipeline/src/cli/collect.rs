@@ -47,6 +47,9 @@ pub(super) struct CollectArgs {
     /// Topic that /v1/events/TOPIC may write, with the field that is its key (may be given more than once)
     #[arg(long, value_name = "TOPIC[:FIELD]")]
     topic: Vec<EventTopic>,
+    /// Serve /demo, a page that can be slowed down and that measures itself
+    #[arg(long)]
+    demo: bool,
     /// Header with the country of the client, set by a proxy, as cf-ipcountry
     #[arg(long, value_name = "NAME")]
     country_header: Option<String>,
@@ -101,6 +104,7 @@ pub(super) fn collect(args: CollectArgs) -> Result<ExitCode> {
         tokens: args.token,
         server_tokens,
         topics,
+        demo: args.demo,
         country_header: args.country_header,
         address_header: args.address_header,
         body_bytes: (args.max_body << 10) as usize,

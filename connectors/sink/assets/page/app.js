@@ -99,6 +99,7 @@ function build(id, ids) {
   shown = { ...dashboard, revision: store.revision, name: layout.name ?? id, panels: [] };
   shown.labels = layout.filters.filter((name) => !['framework', 'metric', 'time-range'].includes(name));
   setText($('title'), shown.name);
+  setText($('refresh'), `New values every ${layout.refreshRate}.`);
   if (!localStorage.theme) setTheme(layout.responsiveness.theme);
   const { phone_columns: phone, tablet_columns: tablet, desktop_columns: desktop } = layout.responsiveness;
   setAttribute($('panels'), 'style', `--phone: ${phone}; --tablet: ${tablet}; --desktop: ${desktop}`);

@@ -40,7 +40,9 @@ export class TimeSeries {
       return;
     }
     const data = this.data(now - range * 1000);
-    this.bounds = [(now - range * 1000) / 1000, now / 1000];
+    // A series that is young fills its plot.
+    const first = Math.min(...this.chosen.map((series) => series.points[0]?.[T] ?? now));
+    this.bounds = [Math.max(now - range * 1000, Math.min(first, now - 60_000)) / 1000, now / 1000];
     if (shape !== this.shape || !this.plot) this.build(shape, data);
     else {
       this.plot.setData(data, !this.zoomed);

@@ -1,3 +1,5 @@
+//! Points, events, frames by log time, the layout, bounds, and what is refused.
+
 use super::*;
 use crate::testing::{check_cuts, counter, run};
 use serde_json::{Value as Json, json};

@@ -1,0 +1,101 @@
+// What the tests are made of: perfstream's processes, a receiver, a browser, and waiting with an end.
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+
+/** The longest that anything is waited for. */
+const PATIENCE_MS = 60_000;
+
+export const perfstream = process.env.PERFSTREAM ?? new URL('../../target/release/perfstream', import.meta.url).pathname;
+export const here = (path) => new URL(path, import.meta.url).pathname;
+
+/** A directory of its own, and what is to be ended when the test is over. */
+export async function place() {
+  const dir = await mkdtemp(join(tmpdir(), 'perfstream-browser-'));
+  const ends = [];
+  return {
+    dir,
+    later: (end) => ends.push(end),
+    async end() {
+      for (const end of ends.reverse()) await end();
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Starts perfstream; resolves with the first match of `ready` in what it says, or at once without one. */
+export function start(at, args, ready) {
+  const child = spawn(perfstream, args, { cwd: at.dir, stdio: ['ignore', 'pipe', 'pipe'] });
+  const ended = new Promise((done) => child.on('close', done));
+  at.later(async () => { child.kill('SIGTERM'); await ended; });
+  return new Promise((done, fail) => {
+    if (!ready) return done();
+    let said = '';
+    const hear = (chunk) => {
+      said += chunk;
+      const match = ready.exec(said);
+      if (match) done(match);
+    };
+    child.stdout.on('data', hear);
+    child.stderr.on('data', hear);
+    child.on('close', (code) => fail(new Error(`perfstream ${args.join(' ')} ended with ${code}: ${said}`)));
+    setTimeout(() => fail(new Error(`perfstream ${args.join(' ')} did not say ${ready}: ${said}`)), PATIENCE_MS).unref();
+  });
+}
+
+/** Runs perfstream to its end. */
+export function run(at, args) {
+  return new Promise((done, fail) => {
+    const child = spawn(perfstream, args, { cwd: at.dir, stdio: ['ignore', 'pipe', 'pipe'] });
+    let [out, errors] = ['', ''];
+    child.stdout.on('data', (chunk) => { out += chunk; });
+    child.stderr.on('data', (chunk) => { errors += chunk; });
+    child.on('close', (code) => (code === 0 ? done(out) : fail(new Error(`perfstream ${args.join(' ')}: ${code}: ${errors}`))));
+  });
+}
+
+/** A webhook receiver: `bodies` grows with what comes. */
+export async function receiver(at) {
+  const bodies = [];
+  const server = createServer(async (request, response) => {
+    const parts = [];
+    for await (const part of request) parts.push(part);
+    bodies.push(JSON.parse(Buffer.concat(parts).toString()));
+    response.writeHead(200).end();
+  });
+  await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  at.later(() => new Promise((done) => { server.close(done); server.closeAllConnections(); }));
+  return { bodies, url: `http://127.0.0.1:${server.address().port}/` };
+}
+
+export async function browser(at) {
+  const flags = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: flags });
+  at.later(() => browser.close());
+  return browser;
+}
+
+/** Asks until the answer is true, and returns it. */
+export async function until(what, ask) {
+  const end = Date.now() + PATIENCE_MS;
+  for (;;) {
+    const answer = await ask();
+    if (answer) return answer;
+    if (Date.now() > end) throw new Error(`waited ${PATIENCE_MS / 1000} s for: ${what}`);
+    await new Promise((done) => setTimeout(done, 100));
+  }
+}
+
+/** Opens a page; whatever it complains of is a failure, at the end of the test. */
+export async function open(browser, url, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1440, height: 1000 }, ...options });
+  const page = await context.newPage();
+  page.complaints = [];
+  page.on('pageerror', (error) => page.complaints.push(error.message));
+  page.on('console', (message) => message.type() === 'error' && page.complaints.push(message.text()));
+  await page.goto(url);
+  return page;
+}
