@@ -2,9 +2,10 @@
 //!
 //! The fuzz binaries (`tests/fuzz`) call these, and so does `tests/fuzz_corpus.rs` with every
 //! input kept in `tests/fuzz/corpus`. So nothing here may depend on the fuzzer, on `crate::` paths
-//! or on more than `core`, `sdk` and `perfstream::check`.
+//! or on more than `core`, `sdk`, `perfstream::check` and the collector's decoders.
 
 mod chain;
+mod collector;
 mod configs;
 mod expression;
 mod machine;
@@ -14,6 +15,7 @@ mod record_decode;
 mod snapshot_decode;
 
 pub use chain::chain;
+pub use collector::{collect_faro, collect_otlp, collect_remote_write, collect_reports, collect_vitals};
 pub use expression::expression;
 pub use packed_batch::packed_batch;
 pub use pipeline_yaml::pipeline_yaml;
@@ -24,11 +26,16 @@ pub use snapshot_decode::snapshot_decode;
 pub type Target = fn(&[u8]);
 
 /// Every target by name: that of its binary and of its corpus folder.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("record_decode", record_decode),
     ("expression", expression),
     ("pipeline_yaml", pipeline_yaml),
     ("snapshot_decode", snapshot_decode),
     ("packed_batch", packed_batch),
     ("chain", chain),
+    ("collect_vitals", collect_vitals),
+    ("collect_otlp", collect_otlp),
+    ("collect_remote_write", collect_remote_write),
+    ("collect_faro", collect_faro),
+    ("collect_reports", collect_reports),
 ];

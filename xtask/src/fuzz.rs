@@ -12,13 +12,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Name and longest input in bytes: what a target sees in one execution is bounded.
-const TARGETS: [(&str, u32); 6] = [
+const TARGETS: [(&str, u32); 11] = [
     ("record_decode", 2048),
     ("expression", 512),
     ("pipeline_yaml", 4096),
     ("snapshot_decode", 2048),
     ("packed_batch", 1024),
     ("chain", 512),
+    ("collect_vitals", 2048),
+    ("collect_otlp", 2048),
+    ("collect_remote_write", 1024),
+    ("collect_faro", 2048),
+    ("collect_reports", 2048),
 ];
 
 /// Counters per edge, a table of their places, and the operands of comparisons.

@@ -1,5 +1,7 @@
 //! `cargo xtask kill`: the kill harness, `tests/src/bin/kill.rs`, with the modules built.
 
+mod collector;
+
 use crate::build;
 use crate::command::{self, cargo, target};
 use anyhow::{Result, bail};
@@ -19,6 +21,7 @@ Examples:
   cargo xtask kill --rounds 20 --cluster --pause     workers are paused beside their successors
   cargo xtask kill --rounds 50 --cluster --network   the network between worker and SPU breaks
   cargo xtask kill --rounds 50 --cluster --placement spu-prefilter
+  cargo xtask kill --rounds 50 --collector           the collector while clients send (--cluster: onto a cluster)
   cargo xtask kill --cluster --without id_scan       proves the harness: it must see what is missing")]
 pub struct Args {
     /// Kills
@@ -36,6 +39,9 @@ pub struct Args {
     /// Break the network between the worker and the SPU
     #[arg(long, requires = "cluster")]
     pub network: bool,
+    /// Kill the collector instead: what it acknowledged must be in the log (`--without commit` proves the harness)
+    #[arg(long, conflicts_with_all = ["spu", "pause", "network"])]
+    pub collector: bool,
     /// Where the stateless front of the chain runs: `worker` or `spu-prefilter`
     #[arg(long, default_value = "worker")]
     pub placement: String,
@@ -53,6 +59,9 @@ pub fn run(args: &Args) -> Result<()> {
         bail!("{NO_SERVER}");
     }
     build::wasm()?;
+    if args.collector {
+        return command::run(&mut collector::harness(args)?);
+    }
     command::run(&mut harness(args)?)
 }
 
@@ -85,6 +94,7 @@ impl Args {
             spu: false,
             pause: false,
             network: false,
+            collector: false,
             placement: "worker".into(),
             seed: 1,
             without: None,

@@ -51,7 +51,7 @@ enum Task {
     Bench(bench::Bench),
     /// Precision, recall, F1 and delay of the detection presets beside peers, and the NAB score
     Accuracy(accuracy::Args),
-    /// Fuzzes decoder, expressions, pipeline files, snapshots, batches and chains
+    /// Fuzzes decoders, expressions, pipeline files, snapshots, batches, chains and requests to the collector
     Fuzz(fuzz::Args),
     /// Kills workers while they run a pipeline; outputs and counters must be those of a clean run
     Kill(kill::Args),

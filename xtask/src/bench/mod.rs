@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: figures, printed; nothing here is a test.
 
 mod cluster;
+mod collect;
 mod lcp;
 mod memory;
 mod peer;
@@ -33,6 +34,15 @@ Examples:
 
 Needs `fluvio-run` at FLUVIO_RUN or on PATH. Producer, cluster and worker share the machine.")]
     Cluster(cluster::ClusterArgs),
+    /// The collector: acknowledged events a second beside a handler that does nothing, and latency at a fixed
+    /// rate, alone and beside attackers
+    #[command(after_help = "\
+Examples:
+  cargo xtask bench collect
+  cargo xtask bench collect --rate 5000 --seconds 60
+
+Clients, attackers and collector share the machine. It fails when an acknowledged event is not in the log.")]
+    Collect(collect::CollectArgs),
     /// Time from a killed worker's successor being started to its first output, with a day in its state
     #[command(after_help = "\
 Examples:
@@ -54,6 +64,7 @@ impl Bench {
         match self {
             Bench::Lcp(args) => lcp::run(&args),
             Bench::Cluster(args) => cluster::run(&args),
+            Bench::Collect(args) => collect::run(&args),
             Bench::Recovery(args) => recovery::run(&args),
             Bench::Best => best(),
             Bench::Memory(args) => memory::run(&args),

@@ -27,8 +27,19 @@ impl Collector {
         Collector::with(options, Box::new(store), dir)
     }
 
-    pub fn with(mut options: Options, store: Box<dyn Store>, dir: tempfile::TempDir) -> Collector {
-        options.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    pub fn with(options: Options, store: Box<dyn Store>, dir: tempfile::TempDir) -> Collector {
+        Collector::listening(SocketAddr::from(([127, 0, 0, 1], 0)), options, store, dir)
+    }
+
+    /// At an address that is known before.
+    pub fn at(listen: SocketAddr, options: Options) -> Collector {
+        let dir = tempfile::tempdir().unwrap();
+        let store = EmbeddedStore::open(dir.path(), 4).unwrap();
+        Collector::listening(listen, options, Box::new(store), dir)
+    }
+
+    fn listening(listen: SocketAddr, mut options: Options, store: Box<dyn Store>, dir: tempfile::TempDir) -> Collector {
+        options.listen = listen;
         let (stop, stopped) = oneshot::channel::<()>();
         let (bound, address) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
