@@ -14,15 +14,15 @@ async function everything(at) {
 kind: Receivers
 meta: { name: test }
 receivers:
-  - { name: hook, webhook: { url: "${hook.url}" }, allow_http: true, allow_private: true }
+  - { name: hook, webhook: { url: "${hook.url}", format: alertmanager }, allow_http: true, allow_private: true }
 route: { receiver: hook, group_wait: 0s, group_interval: 1s }
 `;
   await writeFile(join(at.dir, 'receivers.yaml'), receivers);
-  const [, collector] = await start(at, ['collect', '--data', 'log', '--listen', '127.0.0.1:0', '--demo'], /collecting at (http:\/\/\S+)/);
+  const [, collector] = await start(at, ['collect', '--data', 'log', '--listen', '127.0.0.1:0', '--demo'], /collecting at (http:\/\/\S+)\s/);
   const chromium = await browser(at);
   await visit(chromium, collector);
   await start(at, ['run', here('pipeline.yaml'), '--data', 'log', '--follow']);
-  const [, page] = await start(at, ['sink', '--config', 'receivers.yaml', '--data', 'log', '--page', '127.0.0.1:0', '--past'], /the page is at (http:\/\/\S+)/);
+  const [, page] = await start(at, ['sink', '--config', 'receivers.yaml', '--data', 'log', '--page', '127.0.0.1:0', '--past'], /the page is at (http:\/\/\S+\/)\s/);
   return { hook, collector, chromium, page };
 }
 
@@ -104,7 +104,7 @@ export const tests = {
     const at = await place();
     try {
       await run(at, ['run', here('pipeline.yaml'), '--data', 'log', '--input', '/dev/null']);
-      const [, address] = await start(at, ['sink', '--data', 'log', '--page', '127.0.0.1:0'], /the page is at (http:\/\/\S+)/);
+      const [, address] = await start(at, ['sink', '--data', 'log', '--page', '127.0.0.1:0'], /the page is at (http:\/\/\S+\/)\s/);
       const chromium = await browser(at);
       const page = await open(chromium, 'data:text/html,<p>another site');
       const tried = (options) => page.evaluate(async ([url, options]) => {
