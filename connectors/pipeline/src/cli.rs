@@ -3,6 +3,7 @@
 mod cluster;
 mod collect;
 mod detect;
+mod place;
 mod sink;
 
 use anyhow::{Context, Result, bail};

@@ -1,15 +1,14 @@
 //! `perfstream sink`: who is told of alerts.
 
+use super::place::place;
 use super::print;
 use anyhow::{Context, Result, bail};
 use clap::{Args as ClapArgs, Subcommand};
 use perfstream::check::{self, receivers};
 use perfstream::model::DocumentKind;
-use perfstream_log::cluster::{ClusterTopics, Target};
-use perfstream_log::embedded::Log;
 use perfstream_sink::config::Receivers;
 use perfstream_sink::journal::Journal;
-use perfstream_sink::run::{Options, Sink, Source};
+use perfstream_sink::run::{Options, Sink};
 use perfstream_sink::secret::Secrets;
 use perfstream_sink::{route_test, send_test};
 use std::io::IsTerminal;
@@ -148,7 +147,7 @@ fn run_sink(args: &RunArgs) -> Result<ExitCode> {
     let secrets = Secrets { dir: args.secrets.clone() };
     // The client of a cluster lives on this runtime.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let source = source(args, &runtime)?;
+    let place = place(args.data.as_deref(), args.cluster.as_ref(), &runtime)?;
     let journal = match (&args.journal, &args.data) {
         (Some(path), _) => Journal::open(path)?,
         (None, Some(dir)) => Journal::open(&dir.join("sink.db"))?,
@@ -156,7 +155,7 @@ fn run_sink(args: &RunArgs) -> Result<ExitCode> {
     };
     let stop = stopped(&runtime);
     let options = Options { topic: args.topic.clone(), once: args.once, past: args.past };
-    let summary = Sink::new(&receivers, &secrets, journal, source, options)?.run(&stop)?;
+    let summary = Sink::new(&receivers, &secrets, journal, place, options)?.run(&stop)?;
     eprintln!(
         "{} records, {} notices accepted, {} deliveries failed, {} bad records",
         summary.records, summary.notices, summary.failures, summary.bad
@@ -165,18 +164,6 @@ fn run_sink(args: &RunArgs) -> Result<ExitCode> {
         bail!("not reached: {}; what is for them is in the journal", summary.waiting.join(", "));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn source(args: &RunArgs, runtime: &Runtime) -> Result<Source> {
-    Ok(match (&args.data, &args.cluster) {
-        (Some(dir), _) if !dir.join("log.db").exists() => bail!("there is no embedded log in {}", dir.display()),
-        (Some(dir), _) => Source::Embedded(Box::new(Log::open(dir)?)),
-        (None, Some(address)) => {
-            let target = address.as_ref().map_or(Target::Profile, |a| Target::Address(a.clone()));
-            Source::Cluster(Box::new(ClusterTopics::connect(runtime.handle().clone(), &target)?))
-        }
-        (None, None) => bail!("give `--data DIR` for the embedded log, or `--cluster` for a Fluvio cluster"),
-    })
 }
 
 /// Becomes true at SIGTERM or SIGINT.
