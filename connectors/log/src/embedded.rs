@@ -6,8 +6,6 @@
 //! exactly-once needs here. Every record carries a CRC-32 of its bytes; a mismatch is an error
 //! that names the record.
 
-mod topics;
-
 use crate::{LogRecord, NewRecord};
 use anyhow::{Context, Result, bail};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
@@ -85,19 +83,35 @@ impl Log {
 
     /// Up to `max` records of a partition from offset `from` on.
     pub fn read(&self, topic: &str, partition: u32, from: i64, max: usize) -> Result<Vec<LogRecord>> {
+        self.read_bytes(topic, partition, from, max, usize::MAX)
+    }
+
+    /// As [`read`](Log::read), but no more than `max_bytes` of keys and values, or one record.
+    pub fn read_bytes(
+        &self,
+        topic: &str,
+        partition: u32,
+        from: i64,
+        max: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<LogRecord>> {
         let Some(id) = self.topic(topic)? else { return Ok(Vec::new()) };
         let mut statement = self.connection.prepare_cached(
             "SELECT record, log_time_ms, key, value, crc FROM records
              WHERE topic = ?1 AND partition = ?2 AND record >= ?3 ORDER BY record LIMIT ?4",
         )?;
         let mut rows = statement.query(params![id, partition, from, max as i64])?;
-        let mut records = Vec::new();
+        let (mut records, mut bytes) = (Vec::new(), 0_usize);
         while let Some(row) = rows.next()? {
             let record =
                 LogRecord { offset: row.get(0)?, log_time_ms: row.get(1)?, key: row.get(2)?, value: row.get(3)? };
             let crc: u32 = row.get(4)?;
             if crc != checksum(record.log_time_ms, record.key.as_deref(), &record.value) {
                 bail!("record {} of {topic}/{partition} is damaged: its checksum does not match", record.offset);
+            }
+            bytes = bytes.saturating_add(record.key.as_ref().map_or(0, Vec::len) + record.value.len());
+            if bytes > max_bytes && !records.is_empty() {
+                break;
             }
             records.push(record);
         }

@@ -4,10 +4,12 @@
 //! - [`spill`]: a bounded copy on disk of what a worker has not come to yet.
 //! - [`cluster`]: a Fluvio cluster, through one reader and one writer. Nothing else in perfstream
 //!   reads or writes a topic: Fluvio's own consumer loses records, its own producer doubles them.
+//! - [`Place`]: either of them.
 
 pub mod cluster;
 pub mod embedded;
 mod partition;
+mod place;
 pub mod spill;
 mod spu;
 #[cfg(feature = "testing")]
@@ -15,6 +17,7 @@ pub mod testing;
 mod topics;
 
 pub use partition::partition_of_key;
+pub use place::Place;
 pub use spu::{SpuChain, SpuModule, SpuOutput, SpuRead};
 pub use topics::{Read, Topics, read_range};
 

@@ -4,6 +4,7 @@ mod cluster;
 mod collect;
 mod detect;
 mod page;
+mod place;
 mod sink;
 
 use anyhow::{Context, Result, bail};

@@ -3,10 +3,6 @@
 //! Each receiver has a thread of its own, so a slow one holds nobody up. Everything is in the journal
 //! before the next thing happens.
 
-mod source;
-
-pub use source::Source;
-
 use crate::alert::Alert;
 use crate::config::Receivers;
 use crate::engine::{Delivery, Engine, Outcome};
@@ -14,8 +10,8 @@ use crate::journal::{Journal, Position};
 use crate::routing::Routing;
 use crate::secret::Secrets;
 use crate::send::Sender;
-use anyhow::{Context, Result};
-use perfstream_log::{LogRecord, Read};
+use anyhow::{Context, Result, bail};
+use perfstream_log::{LogRecord, Place, Read};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver as Heard, Sender as Tell};
@@ -25,6 +21,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const WAIT: Duration = Duration::from_millis(200);
 /// Partitions that appear are seen after this long.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// Read at once.
+const READ_BYTES: usize = 1 << 20;
+/// A cluster's partition is asked for this long.
+const ASK: Duration = Duration::from_millis(20);
 /// At a signal, what is on its way may arrive for this long; else it is sent again at the next start.
 const LAST_WAIT: Duration = Duration::from_secs(10);
 
@@ -59,7 +59,7 @@ pub struct Sink {
     options: Options,
     engine: Engine,
     journal: Journal,
-    source: Source,
+    place: Place,
     positions: BTreeMap<u32, Position>,
     threads: BTreeMap<String, Tell<Delivery>>,
     heard: Heard<(Delivery, Outcome)>,
@@ -95,7 +95,7 @@ impl Sink {
         receivers: &Receivers,
         secrets: &Secrets,
         journal: Journal,
-        source: Source,
+        place: Place,
         options: Options,
     ) -> Result<Sink> {
         let routing = Routing::new(receivers)?;
@@ -116,7 +116,7 @@ impl Sink {
             options,
             engine,
             journal,
-            source,
+            place,
             positions: BTreeMap::new(),
             threads,
             heard,
@@ -171,7 +171,7 @@ impl Sink {
         let partitions: Vec<u32> = self.positions.keys().copied().collect();
         for partition in partitions {
             let Some(position) = self.positions.get(&partition).cloned() else { continue };
-            match self.source.read(&self.options.topic, partition, position.next)? {
+            match self.place.read(&self.options.topic, partition, position.next, READ_BYTES, ASK)? {
                 Read::Records(records) if records.is_empty() => {}
                 Read::Records(records) => {
                     idle = false;
@@ -194,7 +194,13 @@ impl Sink {
 
     /// Finds partitions that are new.
     fn look(&mut self) -> Result<()> {
-        for partition in self.source.partitions(&self.options.topic)? {
+        let count = match (self.place.partitions(&self.options.topic)?, &self.place) {
+            (Some(count), _) => count,
+            // Its first record makes the topic.
+            (None, Place::Embedded(_)) => 0,
+            (None, Place::Cluster(..)) => bail!("there is no topic {}", self.options.topic),
+        };
+        for partition in 0..count {
             if self.positions.contains_key(&partition) {
                 continue;
             }
@@ -202,7 +208,7 @@ impl Sink {
             let position = match self.journal.position(&topic, partition)? {
                 Some(position) => position,
                 None => {
-                    let extent = self.source.extent(&topic, partition)?;
+                    let extent = self.place.extent(&topic, partition)?;
                     let past = if self.options.past || self.looked.is_some() { extent.start } else { extent.end };
                     let position = Position { topic, partition, next: extent.start, past };
                     self.journal.commit(&[], std::slice::from_ref(&position))?;
@@ -220,15 +226,15 @@ impl Sink {
         for record in records {
             next = record.offset + 1;
             self.summary.records += 1;
-            let place = format!("{}/{}@{}", position.topic, position.partition, record.offset);
-            match Alert::parse(&record.value, place.clone()) {
+            let at = format!("{}/{}@{}", position.topic, position.partition, record.offset);
+            match Alert::parse(&record.value, at.clone()) {
                 Ok(alert) => {
                     self.name_unknown(&alert);
                     self.engine.take(alert, record.offset < position.past, now_ms);
                 }
                 Err(error) => {
                     self.summary.bad += 1;
-                    tracing::warn!("{place} is no alert record: {error}");
+                    tracing::warn!("{at} is no alert record: {error}");
                 }
             }
         }

@@ -1,11 +1,11 @@
 //! From a topic of the embedded log to an HTTP receiver in this process, through a real client.
 
 use anyhow::Result;
-use perfstream_log::NewRecord;
 use perfstream_log::embedded::Log;
+use perfstream_log::{NewRecord, Place};
 use perfstream_sink::config::Receivers;
 use perfstream_sink::journal::Journal;
-use perfstream_sink::run::{Options, Sink, Source, Summary};
+use perfstream_sink::run::{Options, Sink, Summary};
 use perfstream_sink::secret::Secrets;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -88,8 +88,8 @@ fn hook(receiver: Value) -> Receivers {
 
 fn sink(dir: &Path, receivers: &Receivers, once: bool) -> Result<Sink> {
     let options = Options { topic: "alerts".into(), once, past: true };
-    let source = Source::Embedded(Box::new(Log::open(dir)?));
-    Sink::new(receivers, &Secrets::default(), Journal::open(&dir.join("sink.db"))?, source, options)
+    let place = Place::embedded(dir)?;
+    Sink::new(receivers, &Secrets::default(), Journal::open(&dir.join("sink.db"))?, place, options)
 }
 
 fn run_once(dir: &Path, receivers: &Receivers) -> Result<Summary> {
@@ -164,10 +164,10 @@ fn every_kind_of_http_receiver() -> Result<()> {
         let receivers = hook(receiver);
         assert!(receivers.lint().is_empty(), "{:?}", receivers.lint());
         let options = Options { topic: "alerts".into(), once: true, past: true };
-        let source = Source::Embedded(Box::new(Log::open(dir.path())?));
+        let place = Place::embedded(dir.path())?;
         let journal = Journal::open(&dir.path().join("sink.db"))?;
         let secrets = Secrets { dir: Some(secrets.path().into()) };
-        let summary = Sink::new(&receivers, &secrets, journal, source, options)?.run(&AtomicBool::new(false))?;
+        let summary = Sink::new(&receivers, &secrets, journal, place, options)?.run(&AtomicBool::new(false))?;
         assert_eq!((summary.notices, summary.failures), (2, 0), "{path}");
         let got = service.accepted();
         assert!(got[got.len() - 2..].iter().all(|(url, ..)| url == path), "{got:?}");

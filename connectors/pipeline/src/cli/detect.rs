@@ -1,17 +1,16 @@
 //! `perfstream detect`: over a topic, or over a series in a CSV file.
 
+use super::place::place;
 use super::{Engine, print};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use perfstream::check::check_files;
 use perfstream::detect::csv::Series;
 use perfstream::detect::plot;
-use perfstream::detect::topic::{Place, Request, run};
+use perfstream::detect::topic::{Request, run};
 use perfstream::detectors;
 use perfstream::model::{DocumentKind, Topic};
 use perfstream_core::time::TimeParser;
-use perfstream_log::cluster::{ClusterTopics, Target};
-use perfstream_log::embedded::Log;
 use serde_json::{Value, json};
 use std::io::{BufWriter, IsTerminal, stdout};
 use std::path::{Path, PathBuf};
@@ -190,15 +189,7 @@ fn over_topic(args: &DetectArgs) -> Result<()> {
     };
     // The client of a cluster lives on this runtime.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let mut place = match (&args.data, &args.cluster) {
-        (Some(dir), _) if !dir.join("log.db").exists() => bail!("there is no embedded log in {}", dir.display()),
-        (Some(dir), _) => Place::Embedded(Log::open(dir)?),
-        (None, Some(address)) => {
-            let target = address.as_ref().map_or(Target::Profile, |a| Target::Address(a.clone()));
-            Place::Cluster(Box::new(ClusterTopics::connect(runtime.handle().clone(), &target)?))
-        }
-        (None, None) => bail!("give `--data DIR` for the embedded log, or `--cluster` for a Fluvio cluster"),
-    };
+    let mut place = place(args.data.as_deref(), args.cluster.as_ref(), runtime.handle())?;
     let result = run(&request, &mut place, &args.engine.options())?;
     let text = format!("{}\n", serde_json::to_string_pretty(&result)?);
     match args.out == Path::new("-") {

@@ -1,10 +1,8 @@
 //! `perfstream sink --page ADDRESS`: the live page.
 
+use super::place::place;
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use perfstream_log::Topics;
-use perfstream_log::cluster::{ClusterTopics, Target};
-use perfstream_log::embedded::Log;
 use perfstream_sink::page::{Connect, Page, PageOptions};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -79,13 +77,7 @@ fn token(path: &Path) -> Result<String> {
 }
 
 /// Opens the log that the sink reads, as often as it is needed.
-pub fn connect(data: Option<&Path>, cluster: Option<&Target>, runtime: &Runtime) -> Result<Connect> {
+pub fn connect(data: Option<PathBuf>, cluster: Option<Option<String>>, runtime: &Runtime) -> Connect {
     let handle = runtime.handle().clone();
-    Ok(match (data.map(Path::to_path_buf), cluster.cloned()) {
-        (Some(dir), _) => Arc::new(move || Ok(Box::new(Log::open(&dir)?) as Box<dyn Topics + Send>)),
-        (None, Some(target)) => {
-            Arc::new(move || Ok(Box::new(ClusterTopics::connect(handle.clone(), &target)?) as Box<dyn Topics + Send>))
-        }
-        (None, None) => bail!("give `--data DIR` for the embedded log, or `--cluster` for a Fluvio cluster"),
-    })
+    Arc::new(move || place(data.as_deref(), cluster.as_ref(), &handle))
 }

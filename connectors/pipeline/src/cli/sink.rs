@@ -1,16 +1,16 @@
 //! `perfstream sink`: who is told of alerts.
 
 use super::page::{self, PageArgs};
+use super::place::place;
 use super::print;
 use anyhow::{Context, Result, bail};
 use clap::{Args as ClapArgs, Subcommand};
 use perfstream::check::{self, receivers};
 use perfstream::model::DocumentKind;
-use perfstream_log::cluster::{ClusterTopics, Target};
-use perfstream_log::embedded::Log;
+use perfstream_log::Place;
 use perfstream_sink::config::Receivers;
 use perfstream_sink::journal::Journal;
-use perfstream_sink::run::{Options, Sink, Source};
+use perfstream_sink::run::{Options, Sink};
 use perfstream_sink::secret::Secrets;
 use perfstream_sink::{route_test, send_test};
 use std::io::IsTerminal;
@@ -156,12 +156,12 @@ fn run_sink(args: &RunArgs) -> Result<ExitCode> {
     let receivers = args.config.as_deref().map(load).transpose()?;
     // The client of a cluster lives on this runtime.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let source = source(args, &runtime)?;
+    let log = place(args.data.as_deref(), args.cluster.as_ref(), runtime.handle())?;
     let stop = stopped(&runtime);
-    let connect = page::connect(args.data.as_deref(), target(args).as_ref(), &runtime)?;
+    let connect = page::connect(args.data.clone(), args.cluster.clone(), &runtime);
     let page = args.page.serve(&runtime, connect, stop.clone())?;
     let told = match &receivers {
-        Some(receivers) => tell(args, receivers, source, &stop),
+        Some(receivers) => tell(args, receivers, log, &stop),
         None => {
             while !stop.load(Ordering::SeqCst) {
                 std::thread::sleep(Duration::from_millis(50));
@@ -175,7 +175,7 @@ fn run_sink(args: &RunArgs) -> Result<ExitCode> {
 }
 
 /// Carries alerts to receivers.
-fn tell(args: &RunArgs, receivers: &Receivers, source: Source, stop: &AtomicBool) -> Result<ExitCode> {
+fn tell(args: &RunArgs, receivers: &Receivers, log: Place, stop: &AtomicBool) -> Result<ExitCode> {
     let secrets = Secrets { dir: args.secrets.clone() };
     let journal = match (&args.journal, &args.data) {
         (Some(path), _) => Journal::open(path)?,
@@ -183,7 +183,7 @@ fn tell(args: &RunArgs, receivers: &Receivers, source: Source, stop: &AtomicBool
         (None, None) => bail!("give `--journal FILE`"),
     };
     let options = Options { topic: args.topic.clone(), once: args.once, past: args.past };
-    let summary = Sink::new(receivers, &secrets, journal, source, options)?.run(stop)?;
+    let summary = Sink::new(receivers, &secrets, journal, log, options)?.run(stop)?;
     eprintln!(
         "{} records, {} notices accepted, {} deliveries failed, {} bad records",
         summary.records, summary.notices, summary.failures, summary.bad
@@ -192,23 +192,6 @@ fn tell(args: &RunArgs, receivers: &Receivers, source: Source, stop: &AtomicBool
         bail!("not reached: {}; what is for them is in the journal", summary.waiting.join(", "));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn target(args: &RunArgs) -> Option<Target> {
-    let address = args.cluster.as_ref()?;
-    Some(address.as_ref().map_or(Target::Profile, |address| Target::Address(address.clone())))
-}
-
-fn source(args: &RunArgs, runtime: &Runtime) -> Result<Source> {
-    Ok(match (&args.data, &args.cluster) {
-        (Some(dir), _) if !dir.join("log.db").exists() => bail!("there is no embedded log in {}", dir.display()),
-        (Some(dir), _) => Source::Embedded(Box::new(Log::open(dir)?)),
-        (None, Some(_)) => {
-            let target = target(args).unwrap_or(Target::Profile);
-            Source::Cluster(Box::new(ClusterTopics::connect(runtime.handle().clone(), &target)?))
-        }
-        (None, None) => bail!("give `--data DIR` for the embedded log, or `--cluster` for a Fluvio cluster"),
-    })
 }
 
 /// Becomes true at SIGTERM or SIGINT.

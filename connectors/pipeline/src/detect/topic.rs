@@ -10,23 +10,14 @@ use anyhow::{Context, Result, bail};
 use perfstream_core::decode::{DecodeConfig, TimeConfig};
 use perfstream_core::row::{Fields, Row};
 use perfstream_core::{Kind, json as rows, time};
-use perfstream_log::cluster::ClusterTopics;
-use perfstream_log::embedded::Log;
-use perfstream_log::{LogRecord, NewRecord, Read, Topics};
+use perfstream_log::{LogRecord, NewRecord, Place, Read};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// Records that are read at once.
-const BATCH: usize = 1000;
+/// Read at once.
 const BATCH_BYTES: usize = 1 << 20;
-
-/// Where topics are.
-pub enum Place {
-    /// The embedded log
-    Embedded(Log),
-    /// A Fluvio cluster
-    Cluster(Box<ClusterTopics>),
-}
+/// A record below the end of a cluster's partition is waited for this long.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -91,9 +82,9 @@ pub fn run(request: &Request, place: &mut Place, options: &ChainOptions) -> Resu
     if request.store {
         for (topic, kind) in STORES {
             let values = found.records.iter().filter(|(k, _)| *k == kind).map(|(_, value)| value);
-            place.append(topic, &values.collect::<Vec<_>>())?;
+            append(place, topic, &values.collect::<Vec<_>>())?;
         }
-        place.append("detections", &[&result])?;
+        append(place, "detections", &[&result])?;
     }
     Ok(result)
 }
@@ -121,7 +112,7 @@ fn scan(request: &Request, place: &mut Place, partition: u32, options: &ChainOpt
     };
     let mut next = 0;
     loop {
-        let records = place.read(&request.topic, partition, &mut next)?;
+        let records = read(place, &request.topic, partition, &mut next)?;
         if records.is_empty() {
             return Ok(());
         }
@@ -244,67 +235,45 @@ fn resources() -> Value {
     json!({ "cpuSeconds": cpu_ns.map(|ns| ns / 1e9), "maxResidentBytes": kib.map(|kib| kib << 10) })
 }
 
-impl Place {
-    fn partitions(&mut self, topic: &str) -> Result<Option<u32>> {
-        match self {
-            Place::Embedded(log) => {
-                let known = log.topics()?.iter().any(|name| name == topic);
-                let last = log.partitions(topic)?.into_iter().max();
-                Ok(known.then(|| last.map_or(0, |n| n + 1)))
+/// Records from `next` on, which moves behind them; none at the end. What is gone is passed over.
+fn read(place: &mut Place, topic: &str, partition: u32, next: &mut i64) -> Result<Vec<LogRecord>> {
+    loop {
+        let extent = place.extent(topic, partition)?;
+        if *next >= extent.end {
+            return Ok(Vec::new());
+        }
+        match place.read(topic, partition, (*next).max(extent.start), BATCH_BYTES, PATIENCE)? {
+            Read::Gap(range) => *next = range.end,
+            Read::Records(records) => {
+                *next = records.last().map_or(*next, |last| last.offset + 1);
+                return Ok(records);
             }
-            Place::Cluster(topics) => topics.partitions(topic),
         }
     }
+}
 
-    /// Records from `next` on, which moves behind them; none at the end.
-    fn read(&mut self, topic: &str, partition: u32, next: &mut i64) -> Result<Vec<LogRecord>> {
-        let records = match self {
-            Place::Embedded(log) => Log::read(log, topic, partition, *next, BATCH)?,
-            Place::Cluster(topics) => loop {
-                let extent = topics.extent(topic, partition)?;
-                if *next >= extent.end {
-                    break Vec::new();
-                }
-                match topics.read(topic, partition, (*next).max(extent.start), BATCH_BYTES, Duration::from_secs(5))? {
-                    Read::Records(records) => break records,
-                    Read::Gap(range) => *next = range.end,
-                }
-            },
-        };
-        if let Some(last) = records.last() {
-            *next = last.offset + 1;
-        }
-        Ok(records)
+fn append(place: &mut Place, topic: &str, values: &[&Value]) -> Result<()> {
+    if values.is_empty() {
+        return Ok(());
     }
-
-    fn append(&mut self, topic: &str, values: &[&Value]) -> Result<()> {
-        if values.is_empty() {
-            return Ok(());
-        }
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        let record = |value: &&Value| NewRecord {
-            log_time_ms: now.as_millis() as i64,
-            key: None,
-            value: value.to_string().into_bytes(),
-        };
-        let records: Vec<NewRecord> = values.iter().map(record).collect();
-        match self {
-            Place::Embedded(log) => log.commit(|writer| writer.append(topic, 0, &records).map(drop)),
-            Place::Cluster(topics) => match topics.partitions(topic)? {
-                Some(_) => topics.append(topic, 0, &records).map(drop),
-                None => {
-                    tracing::warn!("there is no topic `{topic}`: what was found is not stored there");
-                    Ok(())
-                }
-            },
-        }
+    if matches!(place, Place::Cluster(..)) && place.partitions(topic)?.is_none() {
+        tracing::warn!("there is no topic `{topic}`: what was found is not stored there");
+        return Ok(());
     }
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let record = |value: &&Value| NewRecord {
+        log_time_ms: now.as_millis() as i64,
+        key: None,
+        value: value.to_string().into_bytes(),
+    };
+    place.append(topic, 0, &values.iter().map(record).collect::<Vec<_>>())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::chain::Placement;
+    use perfstream_log::embedded::Log;
 
     const START_S: i64 = 1_767_600_000;
 
@@ -338,7 +307,7 @@ mod tests {
         let records: Vec<NewRecord> = records.collect();
         let mut log = Log::open(dir).unwrap();
         log.commit(|writer| writer.append("windows", 0, &records).map(drop)).unwrap();
-        Place::Embedded(log)
+        Place::Embedded(Box::new(log))
     }
 
     fn native() -> ChainOptions {

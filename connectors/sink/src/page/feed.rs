@@ -2,7 +2,7 @@
 
 use super::model::Model;
 use anyhow::Result;
-use perfstream_log::{LogRecord, Read, Topics};
+use perfstream_log::{LogRecord, Place, Read};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Opens the log anew.
-pub type Connect = Arc<dyn Fn() -> Result<Box<dyn Topics + Send>> + Send + Sync>;
+pub type Connect = Arc<dyn Fn() -> Result<Place> + Send + Sync>;
 
 /// A thing to tell: its name among server-sent events, and its JSON text.
 pub type Told = (&'static str, Arc<str>);
@@ -105,7 +105,7 @@ struct Reader<'f> {
     feed: &'f Feed,
     topic: &'f str,
     status: &'f str,
-    log: Option<Box<dyn Topics + Send>>,
+    log: Option<Place>,
     /// Next offset by topic and partition
     places: BTreeMap<(String, u32), (Role, i64)>,
     looked: Option<Instant>,

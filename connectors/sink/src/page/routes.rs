@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::{Stream, stream};
-use perfstream_log::{NewRecord, Read, Topics};
+use perfstream_log::{NewRecord, Place, Read};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::convert::Infallible;
@@ -55,7 +55,7 @@ pub struct Shared {
     pub feed: Feed,
     connect: Connect,
     /// For what viewers ask; one at a time
-    log: Mutex<Option<Box<dyn Topics + Send>>>,
+    log: Mutex<Option<Place>>,
     closing: watch::Sender<bool>,
 }
 
@@ -70,13 +70,13 @@ impl Shared {
     }
 
     /// Asks the log; after an error it is opened anew.
-    fn ask<T>(&self, ask: impl FnOnce(&mut dyn Topics) -> Result<T>) -> Result<T> {
+    fn ask<T>(&self, ask: impl FnOnce(&mut Place) -> Result<T>) -> Result<T> {
         let mut slot = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let mut log = match slot.take() {
             Some(log) => log,
             None => (self.connect)()?,
         };
-        let answer = ask(&mut *log)?;
+        let answer = ask(&mut log)?;
         *slot = Some(log);
         Ok(answer)
     }
@@ -211,7 +211,7 @@ async fn records(
     }
 }
 
-fn read(log: &mut dyn Topics, topic: &str, partition: u32, from: i64, count: usize) -> Result<Value> {
+fn read(log: &mut Place, topic: &str, partition: u32, from: i64, count: usize) -> Result<Value> {
     if log.partitions(topic)?.is_none_or(|partitions| partition >= partitions) {
         return Ok(json!({ "records": [], "note": "there is no such partition" }));
     }
@@ -272,7 +272,7 @@ async fn verdict(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: By
     }
 }
 
-fn append(log: &mut dyn Topics, verdict: &Verdict) -> Result<()> {
+fn append(log: &mut Place, verdict: &Verdict) -> Result<()> {
     let mut request = json!({ "type": "feedback", "alert_id": verdict.alert_id, "verdict": verdict.verdict });
     if let Some(id) = &verdict.anomaly_id {
         request["anomaly_id"] = id.as_str().into();
