@@ -364,6 +364,11 @@ fn on_cluster(args: &Args, cluster: TestCluster) -> Result<()> {
     if !(args.spu || args.pause || args.network) {
         workers.say_deaths();
     }
+    // The last worker has new records too, not only what its predecessors have reserved.
+    let total = u64::from(args.rounds) * EVENTS_PER_ROUND + EVENTS_PER_ROUND;
+    for (partition, records) in events(total - EVENTS_PER_ROUND, total, 0) {
+        append(&mut log, &plan.input_topic, partition, &records)?;
+    }
     for partition in 0..PARTITIONS {
         end(&mut log, &plan.input_topic, partition)?;
     }
@@ -376,7 +381,6 @@ fn on_cluster(args: &Args, cluster: TestCluster) -> Result<()> {
         ensure!(void <= 1, "a worker that had lost its partition went on: {void} advances of it are void");
     }
     let found = audit::written(&mut log, &outputs)?;
-    let total = u64::from(args.rounds) * EVENTS_PER_ROUND;
     ensure!(
         summary["in"] == total && summary["balanced"] == true,
         "{total} records went in, the counters say {summary}"

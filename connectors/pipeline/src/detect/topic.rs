@@ -12,6 +12,7 @@ use perfstream_core::row::{Fields, Row};
 use perfstream_core::{Kind, json as rows, time};
 use perfstream_log::{LogRecord, NewRecord, Place, Read};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 /// Read at once.
@@ -82,7 +83,9 @@ pub fn run(request: &Request, place: &mut Place, options: &ChainOptions) -> Resu
     if request.store {
         for (topic, kind) in STORES {
             let values = found.records.iter().filter(|(k, _)| *k == kind).map(|(_, value)| value);
-            append(place, topic, &values.collect::<Vec<_>>())?;
+            let known = ids(place, topic)?;
+            let new = values.filter(|value| value["id"].as_str().is_none_or(|id| !known.contains(id)));
+            append(place, topic, &new.collect::<Vec<_>>())?;
         }
         append(place, "detections", &[&result])?;
     }
@@ -136,7 +139,7 @@ impl Found {
         if self.input.len() < limit {
             let mut input = json_of(row);
             if let Some(fields) = input.as_object_mut() {
-                ["anomaly", "anomaly_id", "detection_score", "detection"]
+                ["anomaly", "anomaly_id", "detection_score", "detection_expected", "detection"]
                     .iter()
                     .for_each(|own| _ = fields.remove(*own));
             }
@@ -252,6 +255,24 @@ fn read(place: &mut Place, topic: &str, partition: u32, next: &mut i64) -> Resul
     }
 }
 
+/// Ids of the records of a topic: a detector that looks at the same records again finds the same, which
+/// stands there already.
+fn ids(place: &mut Place, topic: &str) -> Result<HashSet<String>> {
+    let mut ids = HashSet::new();
+    for partition in 0..place.partitions(topic)?.unwrap_or(0) {
+        let mut next = 0;
+        loop {
+            let records = read(place, topic, partition, &mut next)?;
+            if records.is_empty() {
+                break;
+            }
+            let parsed = records.iter().filter_map(|record| serde_json::from_slice::<Value>(&record.value).ok());
+            ids.extend(parsed.filter_map(|value| Some(value["id"].as_str()?.to_string())));
+        }
+    }
+    Ok(ids)
+}
+
 fn append(place: &mut Place, topic: &str, values: &[&Value]) -> Result<()> {
     if values.is_empty() {
         return Ok(());
@@ -334,8 +355,10 @@ mod tests {
         assert!(found["data"]["raw"].as_array().is_some_and(|raw| raw.iter().all(|d| d["detected"] == true)));
         assert_eq!(found["alerts"][0]["anomaly_id"], found["anomalies"][0]["anomaly_id"]);
         assert!(found["performance"]["throughput"].as_f64().is_some_and(|rate| rate > 0.0));
+        run(&request(true), &mut place, &native()).unwrap();
         let Place::Embedded(log) = place else { panic!("an embedded log") };
-        for (topic, count) in [("anomalies", 2), ("alerts", 2), ("detections", 1)] {
+        // Twice the same is stored once; that it was looked for is told each time.
+        for (topic, count) in [("anomalies", 2), ("alerts", 2), ("detections", 2)] {
             assert_eq!(log.read(topic, 0, 0, 100).unwrap().len(), count, "{topic}");
         }
     }
