@@ -12,6 +12,7 @@ mod gen_files;
 mod kill;
 mod kubernetes;
 mod lint;
+mod peers;
 mod scenarios;
 mod tally;
 mod test;

@@ -6,6 +6,7 @@ use crate::command::{cargo, pipelines, root};
 use crate::kill;
 use crate::kubernetes;
 use crate::lint::lint;
+use crate::peers;
 use crate::tally::Tally;
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -24,6 +25,7 @@ pub fn run() -> ExitCode {
             fuzzed_front(&mut tally);
             kills(&mut tally);
             kubernetes::check(&mut tally);
+            peers::check(&mut tally);
         }
         Err(error) => tally.fail("build", &format!("{error:#}")),
     }
@@ -39,8 +41,8 @@ fn cargo_tests(tally: &mut Tally) {
     let mut command = cargo();
     command.args(["test", "--workspace", "--release", "--locked", "--no-fail-fast"]);
     match kill::server() {
-        // The tests that are ignored by default are those that need a server.
-        Some(_) => drop(command.args(["--", "--include-ignored"])),
+        // The tests that are ignored by default are those that need a server; a mail server has a step of its own.
+        Some(_) => drop(command.args(["--", "--include-ignored", "--skip", peers::MAIL])),
         None => println!("tests on a cluster are skipped, counted as ignored: {}", kill::NO_SERVER),
     }
     tally.counted("cargo test", command.env("PERFSTREAM_MODULES", build::modules_dir()));

@@ -26,7 +26,7 @@ pub struct Receivers {
     pub allow_commands: bool,
 }
 
-/// One receiver: a name and exactly one of `slack`, `pagerduty`, `webhook`, `alertmanager`, `command`.
+/// One receiver: a name and exactly one of `slack`, `pagerduty`, `email`, `webhook`, `alertmanager`, `command`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Receiver {
@@ -36,6 +36,8 @@ pub struct Receiver {
     pub slack: Option<Slack>,
     /// A PagerDuty service
     pub pagerduty: Option<PagerDuty>,
+    /// People, by mail
+    pub email: Option<Email>,
     /// Any HTTP service
     pub webhook: Option<Webhook>,
     /// A Prometheus Alertmanager
@@ -73,6 +75,54 @@ pub struct PagerDuty {
     pub routing_key: String,
     /// Another address of the API. Default: `https://events.pagerduty.com/v2/enqueue`.
     pub url: Option<String>,
+}
+
+/// People, by mail.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Email {
+    /// The mail server as `HOST:PORT`; usual ports are 587 with `starttls` and 465 with `tls`
+    pub server: String,
+    /// How the connection is made safe. Default: `starttls`; a server that cannot is not used.
+    #[serde(default)]
+    pub tls: MailTls,
+    /// File with the certificate of an authority in PEM, trusted besides the machine's own
+    pub ca_file: Option<String>,
+    /// User name; may hold `${{ secrets.NAME }}`
+    pub username: Option<String>,
+    /// Password, as `${{ secrets.NAME }}`
+    pub password: Option<String>,
+    /// Sender, as `alerts@example.com` or `perfstream <alerts@example.com>`
+    pub from: String,
+    /// Who gets it, 1 to 50 addresses
+    pub to: Vec<String>,
+}
+
+/// How the connection to a mail server is made safe.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MailTls {
+    /// It begins in plain text, and nothing is sent before the server has changed to TLS
+    #[default]
+    Starttls,
+    /// TLS from the first byte
+    Tls,
+    /// Everybody in between can read it; without a password only
+    None,
+}
+
+impl Email {
+    /// The two halves of `server`.
+    pub fn host_and_port(&self) -> Result<(String, u16), String> {
+        let wrong = || "expected HOST:PORT such as smtp.example.com:587".to_string();
+        let (host, port) = self.server.rsplit_once(':').ok_or_else(wrong)?;
+        let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?;
+        let host = match url::Host::parse(host).map_err(|_| wrong())? {
+            url::Host::Ipv6(ip) => ip.to_string(),
+            host => host.to_string(),
+        };
+        Ok((host, port))
+    }
 }
 
 /// An HTTP service that is told by POST.
@@ -164,6 +214,8 @@ pub enum Target<'a> {
     Slack(&'a Slack),
     /// PagerDuty
     PagerDuty(&'a PagerDuty),
+    /// Mail
+    Email(&'a Email),
     /// HTTP
     Webhook(&'a Webhook),
     /// Alertmanager
@@ -178,6 +230,7 @@ impl Receiver {
         let all = [
             self.slack.as_ref().map(Target::Slack),
             self.pagerduty.as_ref().map(Target::PagerDuty),
+            self.email.as_ref().map(Target::Email),
             self.webhook.as_ref().map(Target::Webhook),
             self.alertmanager.as_ref().map(Target::Alertmanager),
             self.command.as_ref().map(Target::Command),

@@ -2,6 +2,8 @@
 
 pub mod alertmanager;
 pub mod cloudevents;
+#[cfg(feature = "deliver")]
+pub mod mail;
 pub mod pagerduty;
 pub mod slack;
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::engine::{Delivery, Engine, Outcome};
 use crate::journal::{Journal, Position};
 use crate::routing::Routing;
 use crate::secret::Secrets;
-use crate::send::Sender;
+use crate::send::{Sender, Sent};
 use anyhow::{Context, Result, bail};
 use perfstream_log::{LogRecord, Place, Read};
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,8 +48,10 @@ pub struct Summary {
     pub bad: u64,
     /// Notices that receivers have accepted
     pub notices: u64,
-    /// Deliveries that failed, each try counted
+    /// Deliveries that failed and are sent again, each try counted
     pub failures: u64,
+    /// Notices that receivers refused and that are given up
+    pub refused: u64,
     /// Receivers for which something waits
     pub waiting: Vec<String>,
 }
@@ -279,9 +281,14 @@ impl Sink {
         };
         while let Some((delivery, outcome)) = next {
             self.on_their_way -= 1;
-            match outcome {
-                Outcome::Accepted => self.summary.notices += delivery.notices.len() as u64,
-                _ => self.summary.failures += 1,
+            let all = delivery.notices.len() as u64;
+            match &outcome {
+                Outcome::Accepted => self.summary.notices += all,
+                Outcome::Unavailable { .. } => self.summary.failures += 1,
+                Outcome::Refused { notices, .. } => {
+                    self.summary.refused += notices.len() as u64;
+                    self.summary.notices += all.saturating_sub(notices.len() as u64);
+                }
             }
             self.engine.done(&delivery, outcome, self.clock.now_ms());
             next = self.heard.try_recv().ok();
@@ -294,16 +301,16 @@ impl Sink {
 fn deliver(sender: &Sender, deliveries: &Heard<Delivery>, tell: &Tell<(Delivery, Outcome)>, clock: Clock) {
     for delivery in deliveries {
         let (receiver, key) = (&delivery.receiver, &delivery.key);
-        let outcome = match sender.send(&delivery, clock.now_ms()) {
-            Ok(()) => {
-                tracing::info!(receiver, key, notices = delivery.notices.len(), "delivered");
-                Outcome::Accepted
+        let Sent { outcome, message } = sender.send(&delivery, clock.now_ms());
+        match &outcome {
+            Outcome::Accepted => tracing::info!(receiver, key, notices = delivery.notices.len(), "delivered"),
+            Outcome::Unavailable { .. } => {
+                tracing::warn!(receiver, key, "not delivered, it will be sent again: {message}");
             }
-            Err(failure) => {
-                tracing::warn!(receiver, key, "not delivered, it will be sent again: {}", failure.message);
-                failure.outcome
+            Outcome::Refused { notices, .. } => {
+                tracing::error!(receiver, key, notices = notices.join(" "), "refused and given up: {message}");
             }
-        };
+        }
         if tell.send((delivery, outcome)).is_err() {
             return;
         }

@@ -1,35 +1,53 @@
 //! Sending a delivery to its receiver.
 //!
-//! HTTP: https only, addresses checked and pinned ([`crate::guard`]), no redirects, no proxy, a bound on
-//! time and on the answer's size. Every request has an `Idempotency-Key`, the same whenever it is
-//! sent again. Errors hold neither URL nor body: both may be secret.
+//! What was sent is known by its key whenever it is sent again: `Idempotency-Key` of a request,
+//! `Message-ID` of a mail, an environment variable of a program.
 
 mod command;
+mod http;
+mod mail;
 
 use crate::config::{Format, Receiver, Target};
-use crate::engine::{Delivery, Outcome};
+use crate::engine::{Delivery, Notice, Outcome};
 use crate::format::{alertmanager, cloudevents, pagerduty, slack, webhook};
-use crate::guard::{self, Resolver};
 use crate::secret::{Secret, Secrets};
 use crate::text::Texts;
-use anyhow::{Context, Result, bail};
-use reqwest::blocking::Client;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use std::io::Read;
-use std::sync::Arc;
+use anyhow::{Context, Result};
 use std::time::Duration;
 
-/// An answer is read up to here.
-const MAX_ANSWER_BYTES: u64 = 64 << 10;
 const JSON: &str = "application/json";
 const CLOUDEVENT: &str = "application/cloudevents+json";
 
-/// Why a delivery did not arrive.
+/// Why something did not arrive; the message is for the log.
 #[derive(Debug)]
-pub struct Failure {
-    /// What the engine is to do
+pub(crate) enum Failure {
+    /// The receiver is not well
+    Later {
+        /// It asks for this pause, milliseconds
+        wait_ms: i64,
+        /// Why
+        message: String,
+    },
+    /// The receiver does not want it, however often it is sent
+    Never {
+        /// Why
+        message: String,
+    },
+}
+
+impl Failure {
+    /// An error that may be over soon.
+    pub(crate) fn later(error: anyhow::Error) -> Failure {
+        Failure::Later { wait_ms: 0, message: format!("{error:#}") }
+    }
+}
+
+/// What became of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// For the engine
     pub outcome: Outcome,
-    /// For the log
+    /// Why it did not arrive, for the log; empty if it did
     pub message: String,
 }
 
@@ -41,15 +59,15 @@ pub struct Sender {
 }
 
 enum Way {
-    Http { client: Client, url: Secret, routing_key: Secret, headers: HeaderMap },
+    Http { service: http::Service, routing_key: Secret },
+    Mail(mail::Mailer),
     Command,
 }
 
-/// One request of a delivery.
-struct Request {
-    key: String,
-    content_type: &'static str,
-    body: String,
+/// One thing to be sent, and the notices that it says.
+struct Part<'d> {
+    notices: &'d [Notice],
+    request: http::Request,
 }
 
 impl Sender {
@@ -62,140 +80,83 @@ impl Sender {
         let texts = Texts::new(receiver.title.as_deref(), receiver.text.as_deref())?;
         let way = match receiver.target().context("expected one kind of receiver")? {
             Target::Command(_) => Way::Command,
-            target => http(receiver, target, secrets)?,
+            Target::Email(email) => Way::Mail(mail::Mailer::new(receiver, email, secrets)?),
+            target => {
+                let routing_key = match target {
+                    Target::PagerDuty(pagerduty) => secrets.resolve(&pagerduty.routing_key)?,
+                    _ => Secret::new(""),
+                };
+                Way::Http { service: http::Service::new(receiver, target, secrets)?, routing_key }
+            }
         };
         Ok(Sender { receiver: receiver.clone(), texts, way })
     }
 
-    /// Sends it, with all its requests in order; `now_ms` is the time to write where a format asks for it.
-    pub fn send(&self, delivery: &Delivery, now_ms: i64) -> Result<(), Failure> {
-        let timeout = timeout(&self.receiver);
-        match &self.way {
-            Way::Command => {
-                let argv = self.receiver.command.as_ref().map_or(&[][..], |command| &command.argv);
-                let body = webhook::body(delivery, &self.texts).to_string();
-                command::run(argv, &delivery.key, &body, timeout).map_err(unavailable)
+    /// Sends it, with all its requests in order; `now_ms` is the time to write where a format asks for
+    /// it. What the receiver refuses does not hold up what follows; where it is not well, all of the
+    /// delivery is to be sent again.
+    pub fn send(&self, delivery: &Delivery, now_ms: i64) -> Sent {
+        let mut refused = (Vec::new(), String::new());
+        let whole = &delivery.notices[..];
+        let mut note = |notices: &[Notice], result: Result<(), Failure>| match result {
+            Ok(()) => None,
+            Err(Failure::Later { wait_ms, message }) => {
+                Some(Sent { outcome: Outcome::Unavailable { wait_ms }, message })
             }
-            Way::Http { client, url, routing_key, headers } => {
-                for request in self.requests(delivery, routing_key, now_ms) {
-                    post(client, url, headers, request)?;
-                }
-                Ok(())
+            Err(Failure::Never { message }) => {
+                refused.0.extend(notices.iter().map(Notice::key));
+                refused.1 = message;
+                None
             }
+        };
+        let unavailable = match &self.way {
+            Way::Command => note(whole, self.run(delivery)),
+            Way::Mail(mailer) => note(whole, mailer.send(delivery, &self.texts, now_ms)),
+            Way::Http { service, routing_key } => self
+                .parts(delivery, routing_key, now_ms)
+                .into_iter()
+                .find_map(|part| note(part.notices, service.post(part.request))),
+        };
+        let (notices, why) = refused;
+        match unavailable {
+            Some(sent) => sent,
+            None if notices.is_empty() => Sent { outcome: Outcome::Accepted, message: String::new() },
+            None => Sent { message: why.clone(), outcome: Outcome::Refused { notices, why } },
         }
     }
 
-    fn requests(&self, delivery: &Delivery, routing_key: &Secret, now_ms: i64) -> Vec<Request> {
+    fn run(&self, delivery: &Delivery) -> Result<(), Failure> {
+        let argv = self.receiver.command.as_ref().map_or(&[][..], |command| &command.argv);
+        let body = webhook::body(delivery, &self.texts).to_string();
+        command::run(argv, &delivery.key, &body, timeout(&self.receiver)).map_err(Failure::later)
+    }
+
+    fn parts<'d>(&self, delivery: &'d Delivery, routing_key: &Secret, now_ms: i64) -> Vec<Part<'d>> {
         let (name, texts) = (&self.receiver.name, &self.texts);
         let whole = |body: serde_json::Value| {
-            vec![Request { key: delivery.key.clone(), content_type: JSON, body: body.to_string() }]
+            let request = http::Request { key: delivery.key.clone(), content_type: JSON, body: body.to_string() };
+            vec![Part { notices: &delivery.notices, request }]
         };
-        let notices = delivery.notices.iter();
+        let each = |content_type: &'static str, body: &dyn Fn(&Notice) -> serde_json::Value| {
+            let part = |notice: &'d Notice| {
+                let request = http::Request { key: notice.key(), content_type, body: body(notice).to_string() };
+                Part { notices: std::slice::from_ref(notice), request }
+            };
+            delivery.notices.iter().map(part).collect()
+        };
         match self.receiver.target() {
             Some(Target::Slack(_)) => whole(slack::body(delivery, texts)),
             Some(Target::Alertmanager(_)) => whole(alertmanager::body(delivery, texts, now_ms)),
-            Some(Target::PagerDuty(_)) => notices
-                .map(|notice| {
-                    let body = pagerduty::body(name, notice, texts, routing_key.reveal()).to_string();
-                    Request { key: notice.key(), content_type: JSON, body }
-                })
-                .collect(),
-            Some(Target::Webhook(to)) if to.format == Format::CloudEvents => notices
-                .map(|notice| {
-                    let body = cloudevents::body(notice).to_string();
-                    Request { key: notice.key(), content_type: CLOUDEVENT, body }
-                })
-                .collect(),
-            Some(Target::Webhook(_)) => whole(webhook::body(delivery, texts)),
-            Some(Target::Command(_)) | None => Vec::new(),
-        }
-    }
-}
-
-fn http(receiver: &Receiver, target: Target<'_>, secrets: &Secrets) -> Result<Way> {
-    let (mut headers, mut routing_key) = (HeaderMap::new(), Secret::new(""));
-    let url = match target {
-        Target::Slack(slack) => slack.url.clone(),
-        Target::PagerDuty(pagerduty) => {
-            routing_key = secrets.resolve(&pagerduty.routing_key)?;
-            pagerduty.url.clone().unwrap_or_else(|| pagerduty::URL.into())
-        }
-        Target::Alertmanager(to) => format!("{}/api/v2/alerts", to.url.trim_end_matches('/')),
-        Target::Webhook(webhook) => {
-            for (name, value) in &webhook.headers {
-                headers.insert(HeaderName::from_bytes(name.as_bytes())?, header(name, &secrets.resolve(value)?)?);
+            Some(Target::PagerDuty(_)) => {
+                each(JSON, &|notice| pagerduty::body(name, notice, texts, routing_key.reveal()))
             }
-            webhook.url.clone()
+            Some(Target::Webhook(to)) if to.format == Format::CloudEvents => each(CLOUDEVENT, &cloudevents::body),
+            Some(Target::Webhook(_)) => whole(webhook::body(delivery, texts)),
+            Some(Target::Email(_) | Target::Command(_)) | None => Vec::new(),
         }
-        Target::Command(_) => bail!("a program has no URL"),
-    };
-    let url = secrets.resolve(&url)?;
-    let parsed = guard::check_url(url.reveal(), receiver.allow_http, receiver.allow_private)?;
-    let client = client(receiver, parsed.scheme() == "https")?;
-    Ok(Way::Http { client, url, routing_key, headers })
-}
-
-fn header(name: &str, value: &Secret) -> Result<HeaderValue> {
-    let mut header =
-        HeaderValue::from_str(value.reveal()).map_err(|_| anyhow::anyhow!("header {name} has a value HTTP forbids"))?;
-    header.set_sensitive(true);
-    Ok(header)
-}
-
-fn client(receiver: &Receiver, https: bool) -> Result<Client> {
-    let client = Client::builder()
-        .use_preconfigured_tls(tls(https)?)
-        .https_only(!receiver.allow_http)
-        // A redirect or a proxy would go where nothing was checked.
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .referer(false)
-        .dns_resolver(Arc::new(Resolver { allow_private: receiver.allow_private }))
-        .timeout(timeout(receiver))
-        .connect_timeout(timeout(receiver))
-        .user_agent(concat!("perfstream-sink/", env!("CARGO_PKG_VERSION")));
-    client.build().context("cannot make an HTTP client")
-}
-
-fn tls(https: bool) -> Result<rustls::ClientConfig> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if https && roots.is_empty() {
-        bail!("this machine has no root certificates: install them, or set SSL_CERT_FILE");
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 fn timeout(receiver: &Receiver) -> Duration {
     Duration::from_micros(u64::try_from(receiver.timeout.us()).unwrap_or(10_000_000))
-}
-
-fn unavailable(error: anyhow::Error) -> Failure {
-    Failure { outcome: Outcome::Unavailable, message: format!("{error:#}") }
-}
-
-fn post(client: &Client, url: &Secret, headers: &HeaderMap, request: Request) -> Result<(), Failure> {
-    let Request { key, content_type, body } = request;
-    let sent = client
-        .post(url.reveal())
-        .headers(headers.clone())
-        .header(CONTENT_TYPE, content_type)
-        .header("Idempotency-Key", key)
-        .body(body)
-        .send();
-    let mut answer = sent.map_err(|error| unavailable(anyhow::Error::new(error.without_url())))?;
-    let status = answer.status();
-    // What the answer says is of no use, but a connection is only used again when it is read.
-    let read = std::io::copy(&mut Read::by_ref(&mut answer).take(MAX_ANSWER_BYTES), &mut std::io::sink());
-    if status.is_success() {
-        // The receiver has it, whatever becomes of the rest of the answer.
-        drop(read);
-        return Ok(());
-    }
-    let later = status.is_server_error() || [408, 425, 429].contains(&status.as_u16());
-    let outcome = if later { Outcome::Unavailable } else { Outcome::Refused };
-    let more = if status.is_redirection() { "; redirects are not followed" } else { "" };
-    Err(Failure { outcome, message: format!("the answer is {status}{more}") })
 }

@@ -2,12 +2,12 @@
 
 use crate::alert::Alert;
 use crate::config::Receivers;
-use crate::engine::{Delivery, Notice};
+use crate::engine::{Delivery, Notice, Outcome};
 use crate::matcher::Labels;
 use crate::routing::Routing;
 use crate::secret::Secrets;
-use crate::send::Sender;
-use anyhow::{Context, Result, anyhow};
+use crate::send::{Sender, Sent};
+use anyhow::{Context, Result, anyhow, bail};
 use perfstream_core::time;
 use serde_json::json;
 use std::fmt::Write;
@@ -20,7 +20,10 @@ pub fn send_test(receivers: &Receivers, secrets: &Secrets, name: &str) -> Result
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64;
     for state in ["firing", "resolved"] {
         let delivery = test_delivery(name, state, now_ms)?;
-        sender.send(&delivery, now_ms).map_err(|failure| anyhow!("{name}: {}", failure.message))?;
+        let Sent { outcome, message } = sender.send(&delivery, now_ms);
+        if outcome != Outcome::Accepted {
+            bail!("{name}: {message}");
+        }
     }
     Ok(())
 }

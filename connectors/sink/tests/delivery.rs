@@ -1,82 +1,19 @@
 //! From a topic of the embedded log to an HTTP receiver in this process, through a real client.
 
+mod common;
+
 use anyhow::Result;
-use perfstream_log::embedded::Log;
+use common::{Service, append, record};
 use perfstream_log::{NewRecord, Place};
 use perfstream_sink::config::Receivers;
+use perfstream_sink::engine::Outcome;
 use perfstream_sink::journal::Journal;
 use perfstream_sink::run::{Options, Sink, Summary};
 use perfstream_sink::secret::Secrets;
 use serde_json::{Value, json};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-
-/// A request: its path, its key, its body.
-type Got = Arc<Mutex<Vec<(String, String, Value)>>>;
-
-/// Answers `failing` requests with 503, the others with 200; notes what it accepts.
-struct Service {
-    server: Arc<tiny_http::Server>,
-    url: String,
-    got: Got,
-    tries: Arc<AtomicUsize>,
-}
-
-impl Service {
-    fn start(failing: usize) -> Service {
-        let server = Arc::new(tiny_http::Server::http("127.0.0.1:0").unwrap());
-        let url = format!("http://{}", server.server_addr().to_ip().unwrap());
-        let (got, tries) = (Got::default(), Arc::new(AtomicUsize::new(0)));
-        let (serve, note, count) = (server.clone(), got.clone(), tries.clone());
-        std::thread::spawn(move || {
-            for mut request in serve.incoming_requests() {
-                let n = count.fetch_add(1, Ordering::SeqCst);
-                let header = |name| request.headers().iter().find(|h| h.field.equiv(name)).map(|h| h.value.to_string());
-                let key = header("Idempotency-Key").unwrap_or_default();
-                let mut body = String::new();
-                request.as_reader().read_to_string(&mut body).unwrap();
-                if request.url() == "/moved" {
-                    let to = tiny_http::Header::from_bytes("Location", "/elsewhere").unwrap();
-                    request.respond(tiny_http::Response::empty(302).with_header(to)).unwrap();
-                    continue;
-                }
-                if n < failing {
-                    request.respond(tiny_http::Response::empty(503)).unwrap();
-                    continue;
-                }
-                note.lock().unwrap().push((request.url().into(), key, serde_json::from_str(&body).unwrap()));
-                request.respond(tiny_http::Response::from_string("ok")).unwrap();
-            }
-        });
-        Service { server, url, got, tries }
-    }
-
-    fn accepted(&self) -> Vec<(String, String, Value)> {
-        self.got.lock().unwrap().clone()
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        self.server.unblock();
-    }
-}
-
-fn record(id: &str, state: &str) -> NewRecord {
-    let value = json!({
-        "kind": "alert", "alert_id": id, "pipeline": "lcp", "stage": "alert", "rule": "LCP Critical", "state": state,
-        "transition": state, "step": 0, "severity": "critical", "notification": ["hook"], "notify": true,
-        "labels": { "page": format!("/{id}") }, "condition": "p75_lcp > 6000", "values": { "p75_lcp": 6200 },
-        "timestamp": "2026-01-01T00:05:00Z", "started_at": "2026-01-01T00:05:00Z", "summary": "slow",
-    });
-    NewRecord { log_time_ms: 0, key: None, value: value.to_string().into_bytes() }
-}
-
-fn append(dir: &Path, records: &[NewRecord]) -> Result<()> {
-    Log::open(dir)?.commit(|writer| writer.append("alerts", 0, records))?;
-    Ok(())
-}
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 fn hook(receiver: Value) -> Receivers {
     let mut receiver = receiver;
@@ -94,6 +31,19 @@ fn sink(dir: &Path, receivers: &Receivers, once: bool) -> Result<Sink> {
 
 fn run_once(dir: &Path, receivers: &Receivers) -> Result<Summary> {
     sink(dir, receivers, true)?.run(&AtomicBool::new(false))
+}
+
+fn delivery(id: &str) -> Result<perfstream_sink::engine::Delivery> {
+    let value = record(id, "firing").value;
+    let alert = perfstream_sink::alert::Alert::parse(&value, "alerts/0@0".into())?;
+    Ok(perfstream_sink::engine::Delivery {
+        key: "k".into(),
+        receiver: "hook".into(),
+        group_key: String::new(),
+        group_labels: Default::default(),
+        repeat_interval_ms: 1000,
+        notices: vec![perfstream_sink::engine::Notice { alert, repeat: 0 }],
+    })
 }
 
 #[test]
@@ -189,7 +139,8 @@ fn a_redirect_is_not_followed_and_a_private_address_not_asked() -> Result<()> {
     append(dir.path(), &[record("a", "firing")])?;
     let receivers = hook(json!({ "webhook": { "url": format!("{}/moved", service.url), "format": "cloudevents" } }));
     let summary = run_once(dir.path(), &receivers)?;
-    assert_eq!((summary.notices, summary.failures), (0, 1));
+    assert_eq!((summary.notices, summary.failures, summary.refused), (0, 0, 1));
+    assert_eq!(summary.waiting, [""; 0], "what is refused does not wait");
     let tries = service.tries.load(Ordering::SeqCst);
     assert_eq!(tries, 1);
     // A name that stands for a private address is found out when it is looked up.
@@ -209,17 +160,17 @@ fn a_failure_shows_no_secret() -> Result<()> {
     let receivers = hook(json!({ "webhook": { "url": url, "format": "cloudevents",
         "headers": { "X-Token": "canary-header" } } }));
     let sender = perfstream_sink::send::Sender::new(&receivers.receivers[0], &Secrets::default())?;
-    let value = record("a", "firing").value;
-    let alert = perfstream_sink::alert::Alert::parse(&value, "alerts/0@0".into())?;
-    let delivery = perfstream_sink::engine::Delivery {
-        key: "k".into(),
-        receiver: "hook".into(),
-        group_key: String::new(),
-        group_labels: Default::default(),
-        repeat_interval_ms: 1000,
-        notices: vec![perfstream_sink::engine::Notice { alert, repeat: 0 }],
-    };
-    let failure = sender.send(&delivery, 0).unwrap_err();
-    assert!(!format!("{failure:?}").contains("canary"), "{failure:?}");
+    let sent = sender.send(&delivery("a")?, 0);
+    assert!(sent.outcome == Outcome::Unavailable { wait_ms: 0 } && !sent.message.is_empty(), "{sent:?}");
+    assert!(!format!("{sent:?}").contains("canary"), "{sent:?}");
+    Ok(())
+}
+
+#[test]
+fn a_receiver_may_say_how_long_it_wants_to_be_left_in_peace() -> Result<()> {
+    let service = Service::start(0);
+    let receivers = hook(json!({ "webhook": { "url": format!("{}/busy", service.url), "format": "cloudevents" } }));
+    let sender = perfstream_sink::send::Sender::new(&receivers.receivers[0], &Secrets::default())?;
+    assert_eq!(sender.send(&delivery("a")?, 0).outcome, Outcome::Unavailable { wait_ms: 7000 });
     Ok(())
 }

@@ -30,7 +30,7 @@ Examples:
   perfstream sink route-test --config receivers.yaml --label severity=critical --label page=/checkout
 
 On its first start it tells of alerts that fire; those that were over before are left out (--past tells them too).
-Exit status: 0 at the end, 1 an error, or with --once a receiver that was not reached";
+Exit status: 0 at the end, 1 an error, or with --once a receiver that was not reached or refused a notice";
 
 #[derive(ClapArgs)]
 pub struct SinkArgs {
@@ -185,11 +185,14 @@ fn tell(args: &RunArgs, receivers: &Receivers, log: Place, stop: &AtomicBool) ->
     let options = Options { topic: args.topic.clone(), once: args.once, past: args.past };
     let summary = Sink::new(receivers, &secrets, journal, log, options)?.run(stop)?;
     eprintln!(
-        "{} records, {} notices accepted, {} deliveries failed, {} bad records",
-        summary.records, summary.notices, summary.failures, summary.bad
+        "{} records, {} notices accepted, {} refused, {} deliveries failed, {} bad records",
+        summary.records, summary.notices, summary.refused, summary.failures, summary.bad
     );
     if args.once && !summary.waiting.is_empty() {
         bail!("not reached: {}; what is for them is in the journal", summary.waiting.join(", "));
+    }
+    if args.once && summary.refused > 0 {
+        bail!("{} notices were refused and are given up", summary.refused);
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,13 +1,15 @@
 //! What a schema cannot say of a `Receivers` document.
 
-use super::{Receiver, Receivers, Route, Target};
+use super::{Email, MailTls, Receiver, Receivers, Route, Target};
 use crate::matcher::Matcher;
 use crate::{guard, secret, text};
 use perfstream_core::{Issue, Span};
 
-const KINDS: &str = "`slack`, `pagerduty`, `webhook`, `alertmanager`, `command`";
+const KINDS: &str = "`slack`, `pagerduty`, `email`, `webhook`, `alertmanager`, `command`";
 /// Headers that the sink sets itself.
 const OWN_HEADERS: [&str; 5] = ["host", "content-length", "transfer-encoding", "content-type", "idempotency-key"];
+/// Receivers of one mail.
+const MAX_ADDRESSES: usize = 50;
 /// Headers whose value is a secret.
 const SECRET_HEADERS: [&str; 3] = ["authorization", "x-api-key", "cookie"];
 
@@ -48,6 +50,7 @@ impl Receivers {
                 only_secret("pagerduty.routing_key", &pagerduty.routing_key, &mut out);
                 pagerduty.url.iter().for_each(|url| address("pagerduty.url", url, receiver, &mut out));
             }
+            Some(Target::Email(email)) => self::email(email, receiver, &mut out),
             Some(Target::Webhook(webhook)) => {
                 address("webhook.url", &webhook.url, receiver, &mut out);
                 for (name, value) in &webhook.headers {
@@ -120,6 +123,37 @@ fn address(path: &str, text: &str, receiver: &Receiver, out: &mut Vec<Issue>) {
     out.extend(wrong.map(|message| Issue::error(path, message)));
 }
 
+fn email(email: &Email, receiver: &Receiver, out: &mut Vec<Issue>) {
+    match email.host_and_port() {
+        Err(message) => out.push(Issue::error("email.server", message)),
+        Ok((host, _)) => {
+            let ip = host.parse().ok().filter(|ip| !receiver.allow_private && !guard::is_public(*ip));
+            let message = |ip| format!("{ip} is not a public address (set `allow_private: true` to allow it)");
+            out.extend(ip.map(|ip: std::net::IpAddr| Issue::error("email.server", message(ip))));
+        }
+    }
+    let mut mailbox = |path: String, text: &str| {
+        if let Err(error) = text.parse::<lettre::message::Mailbox>() {
+            out.push(Issue::error(path, format!("`{text}` is not a mail address: {error}")));
+        }
+    };
+    mailbox("email.from".into(), &email.from);
+    email.to.iter().enumerate().for_each(|(n, to)| mailbox(format!("email.to[{n}]"), to));
+    if email.to.is_empty() || email.to.len() > MAX_ADDRESSES {
+        out.push(Issue::error("email.to", format!("expected 1 to {MAX_ADDRESSES} addresses")));
+    }
+    if let Some(Err(message)) = email.username.as_deref().map(secret::check_references) {
+        out.push(Issue::error("email.username", message));
+    }
+    email.password.iter().for_each(|password| only_secret("email.password", password, out));
+    if email.username.is_some() != email.password.is_some() {
+        out.push(Issue::error("email", "expected `username` and `password`, or neither"));
+    }
+    if email.tls == MailTls::None && email.password.is_some() {
+        out.push(Issue::error("email.tls", "without TLS everybody in between can read the password"));
+    }
+}
+
 fn header(path: &str, name: &str, value: &str, out: &mut Vec<Issue>) {
     if let Err(message) = secret::check_references(value) {
         out.push(Issue::error(path, message));
@@ -154,6 +188,8 @@ mod tests {
                 { "name": "hook", "allow_http": true, "allow_private": true, "timeout": "2s", "title": "{{ rule }}",
                   "webhook": { "url": "http://127.0.0.1:1/x", "format": "cloudevents",
                                "headers": { "Authorization": "Bearer ${{ secrets.T }}" } } },
+                { "name": "people", "email": { "server": "smtp.example.com:587", "username": "me",
+                    "password": "${{ secrets.P }}", "from": "perfstream <alerts@example.com>", "to": ["a@example.com"] } },
             ],
             "route": { "receiver": "slack", "routes": [{ "matchers": ["severity=critical"], "receiver": "hook" }] },
         }));
@@ -170,6 +206,10 @@ mod tests {
                 { "name": "d", "webhook":
                     { "url": "http://example.com", "format": "alertmanager", "headers": { "Host": "x" } } },
                 { "name": "e", "alertmanager": { "url": "https://127.0.0.1" }, "text": "{{ oops" },
+                { "name": "f", "email": { "server": "mail.example", "tls": "none", "username": "u", "password": "canary",
+                    "from": "nobody", "to": [] } },
+                { "name": "g", "email":
+                    { "server": "10.0.0.1:25", "username": "u", "from": "a@b.example", "to": ["c@d.example", "c d"] } },
             ],
             "route": { "receiver": "x", "matchers": ["?"], "repeat_interval": "0s", "routes": [{ "receiver": "y" }] },
             "inhibit_rules": [{ "source_matchers": ["a"], "target_matchers": ["a=b"] }],
@@ -185,6 +225,14 @@ mod tests {
             "receivers[3].webhook.headers.Host",
             "receivers[4].alertmanager.url",
             "receivers[4].text",
+            "receivers[5].email.server",
+            "receivers[5].email.from",
+            "receivers[5].email.to",
+            "receivers[5].email.password",
+            "receivers[5].email.tls",
+            "receivers[6].email.server",
+            "receivers[6].email.to[1]",
+            "receivers[6].email",
             "route.receiver",
             "route.matchers[0]",
             "route.repeat_interval",

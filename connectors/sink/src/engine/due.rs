@@ -1,6 +1,7 @@
 //! What is due, and the deliveries made of it.
 
-use super::{Delivery, Engine, Group, Member, Notice, Pause};
+use super::state::{Group, Member, Pause};
+use super::{Delivery, Engine, Notice};
 use perfstream_core::id;
 use std::collections::BTreeSet;
 
@@ -11,16 +12,18 @@ const FIRST_PAUSE_MS: i64 = 1000;
 const LONGEST_PAUSE_MS: i64 = 300_000;
 
 impl Pause {
-    pub(super) fn fail(&mut self, now_ms: i64) {
-        let pause = FIRST_PAUSE_MS.saturating_mul(1 << self.failures.min(20)).min(LONGEST_PAUSE_MS);
+    /// The next pause, or `wait_ms` where that is longer.
+    pub(super) fn fail(&mut self, wait_ms: i64, now_ms: i64) {
+        let pause = FIRST_PAUSE_MS.saturating_mul(1 << self.failures.min(20)).min(LONGEST_PAUSE_MS).max(wait_ms);
         self.failures += 1;
         self.until_ms = now_ms.saturating_add(pause);
     }
 }
 
 impl Member {
-    fn fires(&self) -> bool {
-        self.resolved.is_none()
+    /// Is it said again from time to time? Who refused it is asked again then too.
+    fn repeats(&self) -> bool {
+        (self.told || self.refused) && self.resolved.is_none()
     }
 
     /// Since when there is something new to say.
@@ -50,7 +53,7 @@ impl Group {
     }
 
     fn repeat_ms(&self, inhibited: &BTreeSet<String>) -> Option<i64> {
-        let repeats = self.members.iter().any(|(id, member)| member.told && member.fires() && !inhibited.contains(id));
+        let repeats = self.members.iter().any(|(id, member)| member.repeats() && !inhibited.contains(id));
         let last_ms = self.last_sent_ms.filter(|_| repeats)?;
         Some(last_ms.saturating_add(self.timing.repeat_interval_ms))
     }
@@ -72,7 +75,7 @@ impl Group {
                 notices.push(Notice { alert: waiting.alert, repeat: 0 });
             } else if let Some(waiting) = member.resolved.take_if(|_| member.told || !inhibited) {
                 notices.push(Notice { alert: waiting.alert, repeat: 0 });
-            } else if repeat && member.told && member.fires() && !inhibited {
+            } else if repeat && member.repeats() && !inhibited {
                 notices.push(Notice { alert: member.current.clone(), repeat: member.repeats + 1 });
             }
         }
@@ -121,8 +124,7 @@ impl Engine {
             Some(_) => i64::MIN,
             None => group.due_ms(inhibited, waits)?,
         };
-        let pauses = self.receivers_paused.get(&id.0).into_iter().chain(self.groups_paused.get(id));
-        Some(pauses.map(|pause| pause.until_ms).fold(due_ms, i64::max))
+        Some(self.receivers_paused.get(&id.0).map_or(due_ms, |pause| pause.until_ms.max(due_ms)))
     }
 
     /// Alerts that were inhibited from beginning to end are told to nobody.

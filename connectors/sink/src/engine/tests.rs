@@ -139,8 +139,9 @@ fn an_outage_of_an_hour_delays_and_gives_one_notice_for_each_open_alert() {
     engine.take(escalated("n1", "/1", "critical"), false, now_ms + 1);
     while now_ms < end_ms {
         for delivery in engine.begin(true, now_ms) {
-            let outcome = if delivery.receiver == "pager" { Outcome::Unavailable } else { Outcome::Accepted };
-            if outcome == Outcome::Unavailable {
+            let down = delivery.receiver == "pager";
+            let outcome = if down { Outcome::Unavailable { wait_ms: 0 } } else { Outcome::Accepted };
+            if down {
                 tries.push((now_ms - MINUTE) / SECOND);
             }
             engine.done(&delivery, outcome, now_ms);
@@ -157,18 +158,74 @@ fn an_outage_of_an_hour_delays_and_gives_one_notice_for_each_open_alert() {
     );
 }
 
+fn refused(delivery: &Delivery) -> Outcome {
+    Outcome::Refused { notices: delivery.notices.iter().map(Notice::key).collect(), why: "404".into() }
+}
+
 #[test]
-fn a_refused_group_does_not_hold_up_the_others() {
+fn what_is_refused_is_given_up_and_asked_again_with_the_repetition() {
     let mut engine = Engine::new(routing(json!({})));
     engine.take(alert("a", "/1", State::Firing, "critical"), false, 0);
     engine.take(alert("b", "/2", State::Firing, "critical"), false, 0);
     let first = engine.begin(true, 0);
     assert_eq!(said(&first), ["pager a:firing:0"]);
     assert!(engine.begin(true, 0).is_empty(), "one delivery at a time");
-    engine.done(&first[0], Outcome::Refused, 0);
+    engine.done(&first[0], refused(&first[0]), 0);
     assert_eq!(flush(&mut engine, 0), ["pager b:firing:0"]);
-    let again = engine.begin(true, SECOND);
-    assert_eq!(again, first);
+    assert_eq!(flush(&mut engine, MINUTE), ["chat a:firing:0 b:firing:0"], "others have it");
+    let failed: Vec<_> = engine.failed().map(|failed| (failed.receiver.as_str(), &failed.notices)).collect();
+    assert_eq!(failed, [("pager", &vec!["a:firing:0".to_string()])]);
+    assert_eq!(flush(&mut engine, 239 * MINUTE), [""; 0], "it is not tried for ever");
+    assert_eq!(flush(&mut engine, 240 * MINUTE), ["pager a:firing:0:r1", "pager b:firing:0:r1"]);
+    flush(&mut engine, 241 * MINUTE);
+    // Accepted by now: so the end is told.
+    engine.take(alert("a", "/1", State::Resolved, "critical"), false, 250 * MINUTE);
+    assert_eq!(flush(&mut engine, 250 * MINUTE), ["chat a:resolved:0", "pager a:resolved:0"]);
+}
+
+#[test]
+fn who_refused_an_alert_does_not_hear_of_its_end_and_a_restart_asks_again() {
+    let mut engine = Engine::new(routing(json!({})));
+    for (id, page) in [("a", "/1"), ("b", "/2")] {
+        engine.take(alert(id, page, State::Firing, "critical"), false, 0);
+        let begun = engine.begin(true, 0);
+        engine.done(&begun[0], refused(&begun[0]), 0);
+    }
+    engine.take(alert("a", "/1", State::Resolved, "critical"), false, 1);
+    let entries: Vec<_> =
+        engine.changes().unwrap().into_iter().filter_map(|c| Some((c.kind.to_string(), c.value?))).collect();
+    let mut engine = Engine::restore(routing(json!({})), &entries).unwrap();
+    assert_eq!(engine.failed().count(), 2);
+    assert_eq!(
+        flush(&mut engine, 10 * MINUTE),
+        ["chat a:firing:0 b:firing:0", "pager b:firing:0", "chat a:resolved:0"]
+    );
+}
+
+#[test]
+fn a_receiver_that_says_how_long_is_left_in_peace_for_that_long() {
+    let mut engine = Engine::new(routing(json!({})));
+    engine.take(alert("a", "/1", State::Firing, "critical"), false, 0);
+    let first = engine.begin(true, 0);
+    engine.done(&first[0], Outcome::Unavailable { wait_ms: 20 * SECOND }, 0);
+    assert!(engine.begin(true, 20 * SECOND - 1).is_empty());
+    assert_eq!(engine.begin(true, 20 * SECOND), first);
+}
+
+#[test]
+fn of_a_delivery_that_is_refused_in_part_the_rest_is_told() {
+    let mut engine = Engine::new(routing(json!({})));
+    for id in ["a", "b"] {
+        engine.take(alert(id, "/1", State::Firing, "critical"), false, 0);
+    }
+    let begun = engine.begin(true, 0);
+    assert_eq!(said(&begun), ["pager a:firing:0 b:firing:0"]);
+    engine.done(&begun[0], Outcome::Refused { notices: vec!["b:firing:0".into()], why: "400".into() }, 0);
+    for id in ["a", "b"] {
+        engine.take(alert(id, "/1", State::Resolved, "critical"), false, MINUTE);
+    }
+    let all = flush(&mut engine, 10 * MINUTE);
+    assert_eq!(all.iter().filter(|s| s.starts_with("pager")).collect::<Vec<_>>(), ["pager a:resolved:0"]);
 }
 
 #[test]
