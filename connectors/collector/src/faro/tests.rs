@@ -1,3 +1,5 @@
+//! Payloads of Faro, made by hand; the SDK's own are in `tests/contracts`.
+
 use super::*;
 use perfstream_core::enrich::Agents;
 use proptest::prelude::*;

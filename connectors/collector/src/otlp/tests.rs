@@ -1,3 +1,5 @@
+//! OTLP requests made by hand, each as JSON and as protocol buffers; other senders' are in `tests/contracts`.
+
 use super::*;
 use crate::client::Client;
 use perfstream_core::enrich::Agents;

@@ -1,3 +1,5 @@
+//! Remote write requests made by hand; those of Prometheus are in `tests/contracts`.
+
 use super::messages::{Label, Metadata, SeriesTwo, TimeSeries};
 use super::*;
 use proptest::prelude::*;
