@@ -68,7 +68,7 @@ export const tests = {
       const other = await open(chromium, address);
       await other.locator('#banner button').first().waitFor();
       await page.getByRole('button', { name: 'Acknowledge' }).click();
-      await other.getByText('(acknowledged)').waitFor({ timeout: 20_000 });
+      await other.getByText('(acknowledged)').waitFor({ timeout: 60_000 });
       const inbox = (await run(at, ['cat', 'lcp-inbox', '--data', 'log'])).trim().split('\n');
       assert.ok(inbox.some((line) => line.includes('acknowledged')), inbox.join('\n'));
       assert.deepEqual([...page.complaints, ...other.complaints], []);

@@ -18,6 +18,7 @@ export async function place() {
   const ends = [];
   return {
     dir,
+    pids: [],
     later: (end) => ends.push(end),
     async end() {
       for (const end of ends.reverse()) await end();
@@ -29,6 +30,7 @@ export async function place() {
 /** Starts perfstream; resolves with the first match of `ready` in what it says, or at once without one. */
 export function start(at, args, ready) {
   const child = spawn(perfstream, args, { cwd: at.dir, stdio: ['ignore', 'pipe', 'pipe'] });
+  at.pids.push(child.pid);
   const ended = new Promise((done) => child.on('close', done));
   at.later(async () => { child.kill('SIGTERM'); await ended; });
   return new Promise((done, fail) => {

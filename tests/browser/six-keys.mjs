@@ -24,7 +24,7 @@ async function changed(from, to, look, options) {
     await run(at, ['run', 'pipeline.yaml', '--data', 'log', '--input', 'events.jsonl']);
     const [, address] = await start(at, ['sink', '--data', 'log', '--page', '127.0.0.1:0'], /the page is at (http:\/\/\S+\/)\s/);
     const page = await open(await browser(at), address, options);
-    await page.locator('.panel').first().waitFor({ timeout: 30_000 });
+    await page.locator('.panel').first().waitFor({ timeout: 60_000 });
     await page.locator('#filters select').first().waitFor();
     const frames = (await run(at, ['cat', 'dashboards', '--data', 'log'])).split('\n').filter((line) => line.includes('"type":"frame"'));
     const seen = await look(page, frames.length);

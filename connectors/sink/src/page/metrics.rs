@@ -80,18 +80,38 @@ fn label_name(name: &str) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn values_are_samples() {
+    fn model() -> Model {
         let mut model = Model::default();
         let frame = r#"{"type":"frame","dashboard":"d","pipeline":"lcp","points":[{"field":"p75","metric":"lcp",
             "window":"five_minutes","time_ms":1,"labels":{"page":"/\"a\\","sec-ch-ua":"x","metric":"other"},"value":2.5,
             "expected":{"value":2}}],"events":[{"kind":"alert","alert_id":"x","state":"firing"}]}"#;
         model.take_dashboard(frame.as_bytes()).expect("a frame");
-        let text = exposition(&model, 1).expect("text");
+        model
+    }
+
+    #[test]
+    fn values_are_samples() {
+        let text = exposition(&model(), 1).expect("text");
         let labels = r#"field="p75",metric="lcp",page="/\"a\\",pipeline="lcp",sec_ch_ua="x",window="five_minutes""#;
         assert!(text.contains(&format!("perfstream_value{{{labels}}} 2.5\n")), "{text}");
         assert!(text.contains(&format!("perfstream_expected_value{{{labels}}} 2.0\n")), "{text}");
         assert!(text.contains("perfstream_alerts_firing 1\n"), "{text}");
+    }
+
+    #[test]
+    fn the_grafana_dashboard_asks_for_what_is_there() {
+        let dashboard: Value = serde_json::from_str(include_str!("../../grafana/web-vitals.json")).expect("JSON");
+        let text = exposition(&model(), 0).expect("text");
+        let names: Vec<&str> =
+            text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+        let panels = dashboard["panels"].as_array().expect("panels");
+        let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
+        let asked: Vec<&str> = targets.filter_map(|target| target["expr"].as_str()).collect();
+        assert!(asked.len() > 10, "{asked:?}");
+        for expression in asked {
+            let name = expression.split(['{', '(', ')']).find(|part| part.starts_with("perfstream_"));
+            assert!(name.is_some_and(|name| names.contains(&name)), "{expression}");
+        }
     }
 
     #[test]
