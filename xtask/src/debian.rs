@@ -21,7 +21,7 @@ pub fn program(name: &str, packages: &[&str]) -> Result<PathBuf, String> {
     };
     let mut install = vec!["install", "--yes", "--no-install-recommends"];
     install.extend(packages);
-    if !run(&install) && !(run(&["update"]) && run(&install)) {
+    if !(run(&install) || run(&["update"]) && run(&install)) {
         return Err(format!("`apt-get install {}` failed", packages.join(" ")));
     }
     find(name).ok_or_else(|| format!("the packages {} do not bring it", packages.join(" ")))
