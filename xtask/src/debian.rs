@@ -1,40 +1,43 @@
-//! Programs that tests need and Debian has.
+//! Programs that Debian has and builds or tests need.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use crate::command::{on_path, output, run, succeeds};
+use std::path::PathBuf;
+use std::process::Command;
 
-/// The program of that name on PATH, installed from the packages if it is not there and that can be done;
-/// else why not.
+/// The program of that name on PATH, installed from the packages if it is not there and we are root; else
+/// why not.
 pub fn program(name: &str, packages: &[&str]) -> Result<PathBuf, String> {
-    if let Some(path) = find(name) {
+    if let Some(path) = on_path(name) {
         return Ok(path);
     }
-    let apt = find("apt-get").ok_or("it is not installed, and there is no apt-get")?;
     if !is_root() {
         return Err(format!("it is not installed; `apt-get install {}`", packages.join(" ")));
     }
-    println!("installing {}", packages.join(" "));
-    let run = |args: &[&str]| {
-        let mut command = Command::new(&apt);
-        command.args(args).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()).stdout(Stdio::null());
-        command.status().is_ok_and(|status| status.success())
-    };
-    let mut install = vec!["install", "--yes", "--no-install-recommends"];
-    install.extend(packages);
-    if !(run(&install) || run(&["update"]) && run(&install)) {
-        return Err(format!("`apt-get install {}` failed", packages.join(" ")));
-    }
-    find(name).ok_or_else(|| format!("the packages {} do not bring it", packages.join(" ")))
+    install(packages);
+    on_path(name).ok_or_else(|| format!("the packages {} could not be installed", packages.join(" ")))
 }
 
-fn find(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
+/// Debian's packages, as root or by a sudo that does not ask; without these or apt this does nothing.
+pub fn install(packages: &[&str]) {
+    let root = is_root();
+    let apt = |args: &[&str]| {
+        let mut command = if root { Command::new("apt-get") } else { Command::new("sudo") };
+        if !root {
+            command.args(["-n", "apt-get"]);
+        }
+        command.args(args).env("DEBIAN_FRONTEND", "noninteractive");
+        run(&mut command)
+    };
+    if !succeeds(Command::new("apt-get").arg("--version")) {
+        return;
+    }
+    // An old list is no reason to stop: the install says what it cannot find.
+    drop(apt(&["update", "-qq"]));
+    drop(apt(&[&["install", "-y", "-qq"], packages].concat()));
 }
 
 fn is_root() -> bool {
-    use std::os::unix::fs::MetadataExt;
-    Path::new("/proc/self").metadata().is_ok_and(|of| of.uid() == 0)
+    output(Command::new("id").arg("-u")).as_deref() == Some("0")
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 mod collector;
 
 use crate::build;
-use crate::command::{self, cargo, target};
+use crate::command::{self, cargo, on_path, target};
 use anyhow::{Result, bail};
 use std::path::PathBuf;
 use std::process::Command;
@@ -107,6 +107,5 @@ pub fn server() -> Option<PathBuf> {
     if let Some(path) = std::env::var_os("FLUVIO_RUN") {
         return Some(PathBuf::from(path));
     }
-    let dirs = std::env::var_os("PATH")?;
-    std::env::split_paths(&dirs).map(|dir| dir.join("fluvio-run")).find(|path| path.is_file())
+    on_path("fluvio-run")
 }

@@ -4,7 +4,8 @@
 //! the standard library from its source. `PERFSTREAM_WASM_TOOLCHAIN=rustup` allows the first two
 //! only, `=distribution` the third only.
 
-use crate::command::{output, run, succeeds};
+use crate::command::{on_path, output, succeeds};
+use crate::debian;
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -89,7 +90,10 @@ fn current() -> Option<Toolchain> {
 
 fn installed_distribution() -> Option<Toolchain> {
     distribution().or_else(|| {
-        install_distribution();
+        debian::install(&["rustc-web", "cargo-web", "rust-web-src"]);
+        if wasm_linker().is_none() {
+            debian::install(&["lld"]);
+        }
         distribution()
     })
 }
@@ -115,30 +119,5 @@ fn wasm_linker() -> Option<PathBuf> {
     if bundled.exists() {
         return Some(bundled);
     }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut candidates = std::env::split_paths(&path)
-        .flat_map(|dir| ["wasm-ld", "wasm-ld-19", "wasm-ld-16", "wasm-ld-14"].map(|name| dir.join(name)));
-    candidates.find(|p| p.exists())
-}
-
-/// Debian's packages; without root or apt this does nothing.
-fn install_distribution() {
-    let root = output(Command::new("id").arg("-u")).as_deref() == Some("0");
-    let apt = |args: &[&str]| {
-        let mut command = if root { Command::new("apt-get") } else { Command::new("sudo") };
-        if !root {
-            command.args(["-n", "apt-get"]);
-        }
-        command.args(args).env("DEBIAN_FRONTEND", "noninteractive");
-        run(&mut command)
-    };
-    if !succeeds(Command::new("apt-get").arg("--version")) {
-        return;
-    }
-    // An old list is no reason to stop: the install says what it cannot find.
-    drop(apt(&["update", "-qq"]));
-    drop(apt(&["install", "-y", "-qq", "rustc-web", "cargo-web", "rust-web-src"]));
-    if wasm_linker().is_none() {
-        drop(apt(&["install", "-y", "-qq", "lld"]));
-    }
+    ["wasm-ld", "wasm-ld-19", "wasm-ld-16", "wasm-ld-14"].into_iter().find_map(on_path)
 }

@@ -1,6 +1,6 @@
 //! Where topics are: the embedded log (`--data DIR`) or a cluster (`--cluster`), behind one type.
 
-use crate::cluster::{ClusterTopics, Target, TopicKeep};
+use crate::cluster::{ClusterTopics, Target};
 use crate::embedded::Log;
 use crate::{NewRecord, Read, Topics};
 use anyhow::{Result, bail};
@@ -17,8 +17,8 @@ const READ_RECORDS: usize = 1000;
 pub enum Place {
     /// The embedded log
     Embedded(Box<Log>),
-    /// A Fluvio cluster, with the runtime its client lives on
-    Cluster(Box<ClusterTopics>, Handle),
+    /// A Fluvio cluster
+    Cluster(Box<ClusterTopics>),
 }
 
 impl Place {
@@ -32,7 +32,7 @@ impl Place {
 
     /// Connects. The runtime must be one with threads of its own, and outlive this.
     pub fn cluster(runtime: Handle, target: &Target) -> Result<Place> {
-        Ok(Place::Cluster(Box::new(ClusterTopics::connect(runtime.clone(), target)?), runtime))
+        Ok(Place::Cluster(Box::new(ClusterTopics::connect(runtime, target)?)))
     }
 
     /// Number of partitions of a topic; None if there is no such topic. The embedded log makes a topic
@@ -40,7 +40,7 @@ impl Place {
     pub fn partitions(&mut self, topic: &str) -> Result<Option<u32>> {
         match self {
             Place::Embedded(log) => Ok(log.partitions(topic)?.last().map(|last| last + 1)),
-            Place::Cluster(topics, _) => topics.partitions(topic),
+            Place::Cluster(topics) => topics.partitions(topic),
         }
     }
 
@@ -49,7 +49,7 @@ impl Place {
         match self {
             // The embedded log keeps everything.
             Place::Embedded(log) => Ok(0..log.end(topic, partition)?),
-            Place::Cluster(topics, _) => topics.extent(topic, partition),
+            Place::Cluster(topics) => topics.extent(topic, partition),
         }
     }
 
@@ -60,7 +60,7 @@ impl Place {
             Place::Embedded(log) => {
                 Ok(Read::Records(log.read_bytes(topic, partition, from, READ_RECORDS, max_bytes)?))
             }
-            Place::Cluster(topics, _) => topics.read(topic, partition, from, max_bytes, wait),
+            Place::Cluster(topics) => topics.read(topic, partition, from, max_bytes, wait),
         }
     }
 
@@ -69,18 +69,7 @@ impl Place {
     pub fn append(&mut self, topic: &str, partition: u32, records: &[NewRecord]) -> Result<()> {
         match self {
             Place::Embedded(log) => log.commit(|writer| writer.append(topic, partition, records).map(drop)),
-            Place::Cluster(topics, _) => topics.append(topic, partition, records).map(drop),
-        }
-    }
-
-    /// Makes a topic that is not there, as `keep` says; the embedded log needs none to be made.
-    pub fn ensure(&mut self, topic: &str, keep: &TopicKeep) -> Result<()> {
-        match self {
-            Place::Embedded(_) => Ok(()),
-            Place::Cluster(topics, runtime) => match topics.partitions(topic)? {
-                Some(_) => Ok(()),
-                None => runtime.block_on(topics.cluster().create_topic(topic, keep)),
-            },
+            Place::Cluster(topics) => topics.append(topic, partition, records).map(drop),
         }
     }
 }

@@ -7,7 +7,6 @@ use perfstream_sink::page::{Connect, Page, PageOptions};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -40,8 +39,8 @@ impl PageArgs {
         self.listen.is_some()
     }
 
-    /// Serves the page, if one is asked for, until it is ended and `stop` is true.
-    pub fn serve(&self, runtime: &Runtime, connect: Connect, stop: Arc<AtomicBool>) -> Result<Option<Served>> {
+    /// Serves the page, if one is asked for, until it is ended.
+    pub fn serve(&self, runtime: &Runtime, connect: Connect) -> Result<Option<Served>> {
         let Some(listen) = self.listen else { return Ok(None) };
         let options = PageOptions {
             listen,
@@ -53,13 +52,14 @@ impl PageArgs {
         let page = runtime.block_on(Page::bind(options, connect))?;
         eprintln!("the page is at http://{}/", page.address()?);
         let ended = Arc::new(Notify::new());
-        let task = runtime.spawn(page.serve(stop, ended.clone()));
+        let told = ended.clone();
+        let task = runtime.spawn(page.serve(async move { told.notified().await }));
         Ok(Some(Served { task, ended }))
     }
 }
 
 impl Served {
-    /// Ends it; `stop` is true by now.
+    /// Ends it.
     pub fn end(self, runtime: &Runtime) -> Result<()> {
         self.ended.notify_one();
         runtime.block_on(self.task)?

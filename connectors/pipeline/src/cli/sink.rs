@@ -159,7 +159,7 @@ fn run_sink(args: &RunArgs) -> Result<ExitCode> {
     let log = place(args.data.as_deref(), args.cluster.as_ref(), runtime.handle())?;
     let stop = stopped(&runtime);
     let connect = page::connect(args.data.clone(), args.cluster.clone(), &runtime);
-    let page = args.page.serve(&runtime, connect, stop.clone())?;
+    let page = args.page.serve(&runtime, connect)?;
     let told = match &receivers {
         Some(receivers) => tell(args, receivers, log, &stop),
         None => {
@@ -169,7 +169,6 @@ fn run_sink(args: &RunArgs) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     };
-    stop.store(true, Ordering::SeqCst);
     page.map_or(Ok(()), |page| page.end(&runtime))?;
     told
 }

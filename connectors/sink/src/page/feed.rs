@@ -4,7 +4,6 @@ use super::model::Model;
 use anyhow::Result;
 use perfstream_log::{LogRecord, Place, Read};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::broadcast;
@@ -19,6 +18,11 @@ const WAIT: Duration = Duration::from_millis(20);
 const PAUSE: Duration = Duration::from_millis(100);
 /// Topics and partitions that appear are seen after this long.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// Where a pipeline takes requests.
+pub fn inbox(pipeline: &str) -> String {
+    format!("{pipeline}-inbox")
+}
 
 /// Opens the log anew.
 pub type Connect = Arc<dyn Fn() -> Result<Place> + Send + Sync>;
@@ -85,10 +89,10 @@ impl Feed {
     }
 }
 
-/// Reads until `stop`. Whatever goes wrong is tried again: a page that is behind is better than none.
-pub fn follow(feed: &Feed, connect: &Connect, topic: &str, status: &str, stop: &AtomicBool) {
+/// Reads until it is over. Whatever goes wrong is tried again: a page that is behind is better than none.
+pub fn follow(feed: &Feed, connect: &Connect, topic: &str, status: &str, is_over: impl Fn() -> bool) {
     let mut reader = Reader { feed, topic, status, log: None, places: BTreeMap::new(), looked: None };
-    while !stop.load(Ordering::SeqCst) {
+    while !is_over() {
         match reader.step(connect) {
             Ok(true) => {}
             Ok(false) => std::thread::sleep(PAUSE),
@@ -141,7 +145,7 @@ impl Reader<'_> {
     /// Finds topics and partitions that are new.
     fn look(&mut self) -> Result<()> {
         let Some(log) = &mut self.log else { return Ok(()) };
-        let inboxes = self.feed.model().pipelines().into_iter().map(|name| (format!("{name}-inbox"), Role::Inbox));
+        let inboxes = self.feed.model().pipelines().into_iter().map(|name| (inbox(&name), Role::Inbox));
         let topics = [(self.topic.to_string(), Role::Dashboards), (self.status.to_string(), Role::Status)];
         for (topic, role) in topics.into_iter().chain(inboxes) {
             for partition in 0..log.partitions(&topic)?.unwrap_or(0) {

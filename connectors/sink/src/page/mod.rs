@@ -17,9 +17,7 @@ use anyhow::{Context, Result, bail};
 use guard::Guard;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
 
 /// Changes that a viewer may be behind; then it begins anew.
 const BACKLOG: usize = 1024;
@@ -65,17 +63,18 @@ impl Page {
         Ok(self.listener.local_addr()?)
     }
 
-    /// Serves until `stop` is true and `ended` is told.
-    pub async fn serve(self, stop: Arc<AtomicBool>, ended: Arc<Notify>) -> Result<()> {
+    /// Serves until `stop`.
+    pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         let Page { listener, shared, options, connect } = self;
         let reader = shared.clone();
         let thread = std::thread::Builder::new().name("page".into()).spawn(move || {
-            feed::follow(&reader.feed, &connect, &options.topic, &options.status_topic, &stop);
+            let is_over = || reader.is_closed();
+            feed::follow(&reader.feed, &connect, &options.topic, &options.status_topic, is_over);
         })?;
         let told = shared.clone();
         axum::serve(listener, routes::router(&shared))
             .with_graceful_shutdown(async move {
-                ended.notified().await;
+                stop.await;
                 told.close();
             })
             .await?;

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 /// Series; beyond it the one whose newest point is oldest goes.
 pub const MAX_SERIES: usize = 5000;
@@ -108,8 +108,10 @@ pub struct Model {
     /// By dashboard and pipeline
     layouts: BTreeMap<(String, String), Value>,
     series: BTreeMap<SeriesKey, Series>,
-    /// Oldest first, with the dashboard
-    events: VecDeque<(String, Value)>,
+    /// Oldest first
+    events: VecDeque<Value>,
+    /// Those of the events that have one
+    event_ids: HashSet<String>,
     /// By pipeline and partition
     health: BTreeMap<(String, i64), Value>,
     verdicts: BTreeMap<String, String>,
@@ -149,7 +151,7 @@ impl Model {
                     changed |= self.take_point(&dashboard, &pipeline, partition, point);
                 }
                 for event in events {
-                    changed |= self.take_event(&dashboard, event);
+                    changed |= self.take_event(event);
                 }
                 Ok(changed)
             }
@@ -189,15 +191,18 @@ impl Model {
         }
     }
 
-    fn take_event(&mut self, dashboard: &str, event: Value) -> bool {
-        let id = |event: &Value| event.get("id").and_then(Value::as_str).map(str::to_string);
-        let own = id(&event);
-        if own.is_some() && self.events.iter().rev().any(|(_, known)| id(known) == own) {
+    fn take_event(&mut self, event: Value) -> bool {
+        if let Some(id) = event["id"].as_str()
+            && !self.event_ids.insert(id.into())
+        {
             return false;
         }
-        self.events.push_back((dashboard.into(), event));
-        if self.events.len() > MAX_EVENTS {
-            self.events.pop_front();
+        self.events.push_back(event);
+        if self.events.len() > MAX_EVENTS
+            && let Some(oldest) = self.events.pop_front()
+            && let Some(id) = oldest["id"].as_str()
+        {
+            self.event_ids.remove(id);
         }
         true
     }
@@ -265,7 +270,7 @@ impl Model {
     /// Series, events, alerts that fire, and series that had to go.
     pub fn sizes(&self) -> (usize, usize, usize, u64) {
         let mut firing: BTreeMap<&str, bool> = BTreeMap::new();
-        for (_, event) in self.events.iter().filter(|(_, event)| event["kind"] == "alert") {
+        for event in self.events.iter().filter(|event| event["kind"] == "alert") {
             if let Some(id) = event["alert_id"].as_str() {
                 firing.insert(id, event["state"] == "firing");
             }
@@ -291,7 +296,7 @@ impl Model {
         json!({
             "layouts": layouts.collect::<Vec<_>>(),
             "series": series.filter(|series| series["points"] != json!([])).collect::<Vec<_>>(),
-            "events": self.events.iter().map(|(_, event)| event).collect::<Vec<_>>(),
+            "events": self.events,
             "health": self.health.values().collect::<Vec<_>>(),
             "verdicts": verdicts.collect::<Vec<_>>(),
         })

@@ -1,6 +1,6 @@
 //! The page's routes.
 
-use super::feed::{Connect, Feed, Told};
+use super::feed::{Connect, Feed, Told, inbox};
 use super::guard::{COOKIE_NAME, Guard, Refused};
 use super::metrics;
 use anyhow::{Context, Result};
@@ -64,9 +64,14 @@ impl Shared {
         Shared { guard, feed, connect, log: Mutex::default(), closing: watch::Sender::new(false) }
     }
 
-    /// Ends the streams, which would else hold the server open.
+    /// Ends the reader, and the streams, which would else hold the server open.
     pub fn close(&self) {
         self.closing.send_replace(true);
+    }
+
+    /// Is it closed?
+    pub fn is_closed(&self) -> bool {
+        *self.closing.borrow()
     }
 
     /// Asks the log; after an error it is opened anew.
@@ -279,7 +284,7 @@ fn append(log: &mut Place, verdict: &Verdict) -> Result<()> {
     }
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).context("a clock before 1970")?;
     let record = NewRecord { log_time_ms: now.as_millis() as i64, key: None, value: request.to_string().into_bytes() };
-    log.append(&format!("{}-inbox", verdict.pipeline), 0, &[record]).map(drop)
+    log.append(&inbox(&verdict.pipeline), 0, &[record]).map(drop)
 }
 
 async fn exposition(State(shared): State<Arc<Shared>>) -> Response {
