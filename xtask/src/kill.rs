@@ -1,7 +1,5 @@
 //! `cargo xtask kill`: the kill harness, `tests/src/bin/kill.rs`, with the modules built.
 
-mod collector;
-
 use crate::build;
 use crate::command::{self, cargo, on_path, target};
 use anyhow::{Result, bail};
@@ -22,6 +20,7 @@ Examples:
   cargo xtask kill --rounds 50 --cluster --network   the network between worker and SPU breaks
   cargo xtask kill --rounds 50 --cluster --placement spu-prefilter
   cargo xtask kill --rounds 50 --collector           the collector while clients send (--cluster: onto a cluster)
+  cargo xtask kill --rounds 50 --sink                the sink while alerts come (--cluster: from a cluster)
   cargo xtask kill --cluster --without id_scan       proves the harness: it must see what is missing")]
 pub struct Args {
     /// Kills
@@ -42,6 +41,10 @@ pub struct Args {
     /// Kill the collector instead: what it acknowledged must be in the log (`--without commit` proves the harness)
     #[arg(long, conflicts_with_all = ["spu", "pause", "network"])]
     pub collector: bool,
+    /// Kill the sink instead: receivers must hear of everything, and of nothing twice (`--without journal` proves
+    /// the harness)
+    #[arg(long, conflicts_with_all = ["spu", "pause", "network", "collector"])]
+    pub sink: bool,
     /// Where the stateless front of the chain runs: `worker` or `spu-prefilter`
     #[arg(long, default_value = "worker")]
     pub placement: String,
@@ -59,26 +62,41 @@ pub fn run(args: &Args) -> Result<()> {
         bail!("{NO_SERVER}");
     }
     build::wasm()?;
-    if args.collector {
-        return command::run(&mut collector::harness(args)?);
+    let connector = [(args.collector, "kill_collector"), (args.sink, "kill_sink")].into_iter().find(|(is, _)| *is);
+    if let Some((_, binary)) = connector {
+        return command::run(&mut connector_harness(args, binary)?);
     }
     command::run(&mut harness(args)?)
 }
 
-/// The command, its binary built as `cargo test --workspace` builds it.
+/// The command for the run.
 pub fn harness(args: &Args) -> Result<Command> {
-    let mut cargo = cargo();
-    cargo.args(["build", "--release", "--locked", "--package", "perfstream-tests", "--bin", "kill"]);
-    command::run(cargo.env("PERFSTREAM_MODULES", build::modules_dir()))?;
-    let mut command = Command::new(target().join("release/kill"));
+    let mut command = built("kill", args)?;
     command.env("PERFSTREAM_MODULES", build::modules_dir());
-    command.arg("--rounds").arg(args.rounds.to_string()).arg("--seed").arg(args.seed.to_string());
     command.arg("--placement").arg(&args.placement);
     for (on, flag) in
         [(args.cluster, "--cluster"), (args.spu, "--spu"), (args.pause, "--pause"), (args.network, "--network")]
     {
         command.args(on.then_some(flag));
     }
+    Ok(command)
+}
+
+/// The command for the collector (`kill_collector`) or the sink (`kill_sink`).
+pub fn connector_harness(args: &Args, binary: &str) -> Result<Command> {
+    let mut command = built(binary, args)?;
+    command.args(args.cluster.then_some("--cluster"));
+    Ok(command)
+}
+
+/// A binary of the tests, with what all of them understand. Built for a test of its package as `cargo test
+/// --workspace` builds it: with the features of another choice of packages everything would be built anew.
+fn built(binary: &str, args: &Args) -> Result<Command> {
+    let mut cargo = cargo();
+    cargo.args(["test", "--workspace", "--release", "--locked", "--no-run", "--quiet", "--test", "kill_collector"]);
+    command::run(cargo.env("PERFSTREAM_MODULES", build::modules_dir()))?;
+    let mut command = Command::new(target().join("release").join(binary));
+    command.arg("--rounds").arg(args.rounds.to_string()).arg("--seed").arg(args.seed.to_string());
     if let Some(without) = &args.without {
         command.arg("--without").arg(without);
     }
@@ -95,6 +113,7 @@ impl Args {
             pause: false,
             network: false,
             collector: false,
+            sink: false,
             placement: "worker".into(),
             seed: 1,
             without: None,

@@ -1,22 +1,35 @@
 //! The sink against programs of others (`connectors/sink/tests/peers.rs`).
 
 use crate::command::{cargo, output, succeeds, target};
+use crate::debian;
 use crate::tally::Tally;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Where these tests lie in their program, so that other runs can leave them out.
-pub const MAIL: &str = "aiosmtpd::";
+const MAIL: &str = "aiosmtpd::";
 const MAIL_SERVER: &str = "aiosmtpd==1.4.6";
+const ALERTMANAGER: &str = "prometheus_alertmanager::";
+/// Where these tests lie in their program, so that other runs can leave them out.
+pub const ALL: [&str; 2] = [MAIL, ALERTMANAGER];
 
-/// Runs them; skipped where the mail server cannot be had.
+/// Runs them; skipped where the program cannot be had.
 pub fn check(tally: &mut Tally) {
-    let Some(python) = python() else {
-        return tally.skip("mail to a real server", "needs python3 with venv and the package aiosmtpd");
-    };
+    match python() {
+        Some(python) => test(tally, "the sink against a mail server", MAIL, "PERFSTREAM_TEST_PYTHON", &python),
+        None => tally.skip("mail to a real server", "needs python3 with venv and the package aiosmtpd"),
+    }
+    match debian::program("prometheus-alertmanager", &["prometheus-alertmanager"]) {
+        Ok(path) => {
+            test(tally, "the sink against an Alertmanager", ALERTMANAGER, "PERFSTREAM_TEST_ALERTMANAGER", &path);
+        }
+        Err(why) => tally.skip("a real Alertmanager", &why),
+    }
+}
+
+fn test(tally: &mut Tally, name: &str, tests: &str, variable: &str, program: &Path) {
     let mut command = cargo();
-    command.args(["test", "--workspace", "--release", "--locked", "--test", "peers", "--", "--ignored", MAIL]);
-    tally.counted("the sink against a mail server", command.env("PERFSTREAM_TEST_PYTHON", python));
+    command.args(["test", "--workspace", "--release", "--locked", "--test", "peers", "--", "--ignored", tests]);
+    tally.counted(name, command.env(variable, program));
 }
 
 /// A Python with the mail server, in a virtual environment of its own, installed at the first use.

@@ -41,8 +41,10 @@ fn cargo_tests(tally: &mut Tally) {
     let mut command = cargo();
     command.args(["test", "--workspace", "--release", "--locked", "--no-fail-fast"]);
     match kill::server() {
-        // The tests that are ignored by default are those that need a server; a mail server has a step of its own.
-        Some(_) => drop(command.args(["--", "--include-ignored", "--skip", peers::MAIL])),
+        // The tests that are ignored by default are those that need a server; other programs have steps of their own.
+        Some(_) => {
+            command.args(["--", "--include-ignored"]).args(peers::ALL.iter().flat_map(|tests| ["--skip", tests]));
+        }
         None => println!("tests on a cluster are skipped, counted as ignored: {}", kill::NO_SERVER),
     }
     tally.counted("cargo test", command.env("PERFSTREAM_MODULES", build::modules_dir()));

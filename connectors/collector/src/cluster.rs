@@ -12,12 +12,6 @@ use tokio::runtime::Handle;
 /// A topic that was not there is looked for again after this time.
 const ABSENT: Duration = Duration::from_secs(10);
 
-/// Tries to find a topic that was just made; the cluster takes a moment to place it.
-const TRIES: u32 = 100;
-
-/// Time between two of them.
-const PAUSE: Duration = Duration::from_millis(100);
-
 /// A cluster: an append per topic and partition.
 pub struct ClusterStore {
     target: Target,
@@ -47,15 +41,7 @@ impl ClusterStore {
         if let Some(partitions) = create {
             for name in &missing {
                 let partitions = if name == DEAD_LETTERS { 1 } else { partitions };
-                let keep = TopicKeep {
-                    partitions,
-                    replication: 1,
-                    retention_s: None,
-                    segment_bytes: None,
-                    max_partition_bytes: None,
-                };
-                runtime.block_on(topics.cluster().create_topic(name, &keep))?;
-                wait_for(topics, name)?;
+                topics.create(name, &TopicKeep::partitions(partitions))?;
                 tracing::info!("made the topic `{name}`, {partitions} partitions");
             }
             missing.clear();
@@ -76,22 +62,6 @@ impl ClusterStore {
             None => ClusterTopics::connect(self.runtime.clone(), &self.target)?,
         };
         Ok(self.topics.insert(topics))
-    }
-}
-
-/// Waits until the partitions of a topic that was just made can be written.
-fn wait_for(topics: &mut ClusterTopics, name: &str) -> Result<()> {
-    let mut last = None;
-    for _ in 0..TRIES {
-        match topics.extent(name, 0) {
-            Ok(_) => return Ok(()),
-            Err(error) => last = Some(error),
-        }
-        std::thread::sleep(PAUSE);
-    }
-    match last {
-        Some(error) => Err(error.context(format!("the topic `{name}` was made but cannot be used"))),
-        None => Ok(()),
     }
 }
 

@@ -19,7 +19,7 @@ mod topics;
 pub use partition::partition_of_key;
 pub use place::Place;
 pub use spu::{SpuChain, SpuModule, SpuOutput, SpuRead};
-pub use topics::{Read, Topics, read_range};
+pub use topics::{Read, Topics, inbox, read_range};
 
 /// A record of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]

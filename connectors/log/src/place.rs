@@ -1,6 +1,6 @@
 //! Where topics are: the embedded log (`--data DIR`) or a cluster (`--cluster`), behind one type.
 
-use crate::cluster::{ClusterTopics, Target};
+use crate::cluster::{ClusterTopics, Target, TopicKeep};
 use crate::embedded::Log;
 use crate::{NewRecord, Read, Topics};
 use anyhow::{Result, bail};
@@ -41,6 +41,15 @@ impl Place {
         match self {
             Place::Embedded(log) => Ok(log.partitions(topic)?.last().map(|last| last + 1)),
             Place::Cluster(topics) => topics.partitions(topic),
+        }
+    }
+
+    /// Makes a topic of one partition that is not there, kept as long as the cluster keeps topics by default.
+    pub fn create(&mut self, topic: &str) -> Result<()> {
+        match self {
+            // Its first record makes it.
+            Place::Embedded(_) => Ok(()),
+            Place::Cluster(topics) => topics.create(topic, &TopicKeep::partitions(1)),
         }
     }
 

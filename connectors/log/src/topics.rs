@@ -69,3 +69,8 @@ pub fn read_range(log: &mut impl Topics, topic: &str, partition: u32, range: Ran
     }
     Ok(found)
 }
+
+/// Where a pipeline takes requests of others: reference rows, verdicts, acknowledgements; one partition.
+pub fn inbox(pipeline: &str) -> String {
+    format!("{pipeline}-inbox")
+}

@@ -5,6 +5,7 @@ mod collect;
 mod detect;
 mod page;
 mod place;
+mod silence;
 mod sink;
 
 use anyhow::{Context, Result, bail};

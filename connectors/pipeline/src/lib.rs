@@ -21,6 +21,7 @@ pub mod output;
 pub mod params;
 pub mod partition;
 pub mod plan;
+pub mod process;
 pub mod registry;
 pub mod report;
 pub mod run;

@@ -19,7 +19,4 @@ pub fn state(pipeline: &str) -> String {
     format!("{pipeline}-state")
 }
 
-/// Requests of others: reference rows, feedback; one partition.
-pub fn inbox(pipeline: &str) -> String {
-    format!("{pipeline}-inbox")
-}
+pub use perfstream_log::inbox;

@@ -71,6 +71,9 @@ pub struct Alert {
     pub place: String,
 }
 
+/// Transition of a notice that says that somebody takes care of the alert; no record has it.
+pub const ACKNOWLEDGED: &str = "acknowledged";
+
 /// State of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

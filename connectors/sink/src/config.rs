@@ -8,6 +8,9 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 
 mod lint;
+mod time_interval;
+
+pub use time_interval::{Edge, Period, TimeInterval, Times};
 
 /// People and tools that alerts go to.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
@@ -21,9 +24,37 @@ pub struct Receivers {
     /// Alerts that keep others silent
     #[serde(default)]
     pub inhibit_rules: Vec<InhibitRule>,
+    /// Times of the day, week and year by name, for `mute_time_intervals` and `active_time_intervals`
+    #[serde(default)]
+    pub time_intervals: Vec<TimeInterval>,
+    /// Prometheus and what speaks like it, to which the values on the dashboards go
+    #[serde(default)]
+    pub remote_write: Vec<RemoteWrite>,
     /// May receivers of type `command` run programs? Default: false.
     #[serde(default)]
     pub allow_commands: bool,
+}
+
+/// A store of series, by Prometheus' remote write 1.0.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RemoteWrite {
+    /// Name, of letters, digits, `-` and `_`
+    pub name: String,
+    /// Address, such as `https://mimir.example.com/api/v1/push`; may hold `${{ secrets.NAME }}`
+    pub url: String,
+    /// More headers; values may hold `${{ secrets.NAME }}`
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// May the address be loopback, private or link-local? Default: false.
+    #[serde(default)]
+    pub allow_private: bool,
+    /// May the URL be `http`? Default: false.
+    #[serde(default)]
+    pub allow_http: bool,
+    /// How long one request may take, at most 5m. Default: `10s`.
+    #[serde(default = "default_timeout")]
+    pub timeout: Span,
 }
 
 /// One receiver: a name and exactly one of `slack`, `pagerduty`, `email`, `webhook`, `alertmanager`, `command`.
@@ -185,6 +216,13 @@ pub struct Route {
     pub group_interval: Option<Span>,
     /// After this long a group that still fires is told again. Default: the parent's; at the root `4h`.
     pub repeat_interval: Option<Span>,
+    /// Times at which this route tells nobody: names of `time_intervals`. Routes below do not inherit it.
+    #[serde(default)]
+    pub mute_time_intervals: Vec<String>,
+    /// Times at which alone this route tells anybody: names of `time_intervals`. Routes below do not inherit
+    /// it. Default: always.
+    #[serde(default)]
+    pub active_time_intervals: Vec<String>,
     /// Routes below this one, asked in their order
     #[serde(default)]
     pub routes: Vec<Route>,
@@ -237,6 +275,17 @@ impl Receiver {
         ];
         let mut found = all.into_iter().flatten();
         found.next().filter(|_| found.next().is_none())
+    }
+}
+
+impl Receiver {
+    /// Is each alert a request of its own?
+    pub fn hears_each(&self) -> bool {
+        match self.target() {
+            Some(Target::PagerDuty(_)) => true,
+            Some(Target::Webhook(webhook)) => webhook.format == Format::CloudEvents,
+            _ => false,
+        }
     }
 }
 

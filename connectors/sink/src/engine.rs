@@ -3,7 +3,7 @@
 //! [`Engine::take`] takes records, [`Engine::begin`] gives the deliveries that are due, [`Engine::done`]
 //! hears what became of them, [`Engine::changes`] says what the journal must hold before anything else
 //! happens. For each receiver and alert: firing before resolved, each step once, the newest step
-//! only if several piled up, repeats only while it fires. A delivery, once begun, never changes
+//! only if several piled up, repeats only while it fires. What is inhibited, silenced or muted waits. A delivery, once begun, never changes
 //! until it is accepted or refused, so its key names the same content for ever.
 //!
 //! Cost: `take` logarithmic in the open alerts; `begin` linear in the groups and their members.
@@ -12,6 +12,7 @@ mod done;
 mod due;
 mod inhibit;
 mod journaled;
+mod silences;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub use journaled::Change;
 use crate::alert::{Alert, State};
 use crate::matcher::Labels;
 use crate::routing::{Routing, Told};
+use crate::silence;
 use serde::{Deserialize, Serialize};
 use state::{Group, Member, Open, Pause, Waiting};
 use std::collections::{BTreeMap, BTreeSet};
@@ -106,6 +108,8 @@ pub struct Engine {
     closed_order: BTreeMap<u64, String>,
     receivers_paused: BTreeMap<String, Pause>,
     failed: BTreeMap<u64, Failed>,
+    /// By id; none that is over
+    silences: BTreeMap<String, silence::Ready>,
     /// Receivers that a delivery is on its way to
     busy: BTreeSet<String>,
     dirty: BTreeSet<(&'static str, String, String)>,
@@ -122,6 +126,7 @@ impl Engine {
             closed_order: BTreeMap::new(),
             receivers_paused: BTreeMap::new(),
             failed: BTreeMap::new(),
+            silences: BTreeMap::new(),
             busy: BTreeSet::new(),
             dirty: BTreeSet::new(),
         }
@@ -164,7 +169,7 @@ impl Engine {
                 receiver,
                 key,
                 labels: group_labels,
-                timing,
+                timing: timing.clone(),
                 members: BTreeMap::new(),
                 last_sent_ms: None,
                 hurry: false,
@@ -175,9 +180,12 @@ impl Engine {
                 current: alert.clone(),
                 told: false,
                 repeats: 0,
+                asked_ms: None,
                 refused: false,
                 firing: None,
                 resolved: None,
+                acknowledged: false,
+                acknowledgement_ms: None,
             });
         }
     }
@@ -196,6 +204,10 @@ impl Engine {
             self.drop_if_empty(&group_id);
             return false;
         }
+        // It is over, or it has become worse since.
+        if resolved || alert.notify {
+            (member.acknowledged, member.acknowledgement_ms) = (false, None);
+        }
         if resolved {
             member.resolved = Some(Waiting { alert: alert.clone(), since_ms: now_ms });
             return true;
@@ -205,6 +217,31 @@ impl Engine {
             member.firing = Some(Waiting { alert: alert.clone(), since_ms });
         }
         true
+    }
+
+    /// Somebody takes care of an alert: it is not said again until it becomes worse, and receivers that
+    /// understand that hear of it. False if no such alert fires.
+    pub fn acknowledge(&mut self, alert_id: &str, now_ms: i64) -> bool {
+        let Some(open) = self.alerts.get(alert_id).filter(|open| open.alert.state == State::Firing) else {
+            return false;
+        };
+        for id in &open.groups {
+            let id = (id.0.clone(), id.1.clone());
+            let Some(member) = self.groups.get_mut(&id).and_then(|group| group.members.get_mut(alert_id)) else {
+                continue;
+            };
+            if !member.acknowledged {
+                member.acknowledged = true;
+                member.acknowledgement_ms = self.routing.hears_acknowledgements(&id.0).then_some(now_ms);
+                self.dirty.insert(("group", id.0, id.1));
+            }
+        }
+        true
+    }
+
+    /// Pipelines of the alerts that are not over.
+    pub fn pipelines(&self) -> BTreeSet<&str> {
+        self.alerts.values().map(|open| open.alert.pipeline.as_str()).collect()
     }
 
     /// Alerts that fire.

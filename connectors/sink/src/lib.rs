@@ -17,13 +17,17 @@ pub mod journal;
 pub mod matcher;
 #[cfg(feature = "page")]
 pub mod page;
+#[cfg(feature = "deliver")]
+pub mod remote_write;
 pub mod routing;
 #[cfg(feature = "deliver")]
 pub mod run;
 pub mod secret;
 #[cfg(feature = "deliver")]
 pub mod send;
+pub mod silence;
 pub mod text;
+pub mod times;
 #[cfg(feature = "deliver")]
 mod try_out;
 

@@ -5,14 +5,19 @@
 //! receiver hears of an alert once, by the first way that leads to it.
 
 use crate::alert::Alert;
-use crate::config::{InhibitRule, Receivers, Route};
+use crate::config::{InhibitRule, Receiver, Receivers, Route};
 use crate::matcher::{self, Labels, Matcher};
+use crate::times::Calendar;
 use anyhow::{Result, anyhow};
-use perfstream_core::Span;
+use perfstream_core::{Issue, Span};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A delivery has at most this many notices; the rest follows at once.
+const MAX_NOTICES: usize = 100;
 
 /// When a group is told; milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timing {
     /// A new group waits this long for more
     pub group_wait_ms: i64,
@@ -20,6 +25,12 @@ pub struct Timing {
     pub group_interval_ms: i64,
     /// A group that still fires is told again after this
     pub repeat_interval_ms: i64,
+    /// Names of times at which it is not told
+    #[serde(default)]
+    pub mute: Vec<String>,
+    /// Names of the times at which alone it is told, if there are any
+    #[serde(default)]
+    pub active: Vec<String>,
 }
 
 /// One receiver to be told of an alert.
@@ -39,8 +50,17 @@ pub struct Told {
 #[derive(Debug, Clone)]
 pub struct Routing {
     root: Node,
-    known: Vec<String>,
+    /// Receivers by name
+    known: BTreeMap<String, Known>,
+    calendar: Calendar,
     pub(crate) inhibitions: Vec<Inhibition>,
+}
+
+/// What deliveries to a receiver may be.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    most_notices: usize,
+    acknowledgements: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -72,19 +92,42 @@ impl Routing {
             matchers: Vec::new(),
             go_on: false,
             group_by: vec!["alertname".into()],
-            timing: Timing { group_wait_ms: 30_000, group_interval_ms: 300_000, repeat_interval_ms: 14_400_000 },
+            timing: Timing {
+                group_wait_ms: 30_000,
+                group_interval_ms: 300_000,
+                repeat_interval_ms: 14_400_000,
+                mute: Vec::new(),
+                active: Vec::new(),
+            },
             children: Vec::new(),
         };
+        let wrong = |issues: Vec<Issue>| anyhow!(issues.iter().map(Issue::to_string).collect::<Vec<_>>().join("; "));
         Ok(Routing {
+            calendar: Calendar::new(&receivers.time_intervals).map_err(wrong)?,
             root: node(receivers.route.as_ref().unwrap_or(&default), &parent)?,
-            known: receivers.receivers.iter().map(|receiver| receiver.name.clone()).collect(),
+            known: receivers.receivers.iter().map(|receiver| (receiver.name.clone(), known(receiver))).collect(),
             inhibitions: receivers.inhibit_rules.iter().map(inhibition).collect::<Result<_>>()?,
         })
     }
 
     /// Is there a receiver of this name?
     pub fn knows(&self, receiver: &str) -> bool {
-        self.known.iter().any(|name| name == receiver)
+        self.known.contains_key(receiver)
+    }
+
+    /// So many alerts are one delivery at most.
+    pub fn most_notices(&self, receiver: &str) -> usize {
+        self.known.get(receiver).map_or(MAX_NOTICES, |known| known.most_notices)
+    }
+
+    /// Does it understand that somebody takes care of an alert?
+    pub fn hears_acknowledgements(&self, receiver: &str) -> bool {
+        self.known.get(receiver).is_some_and(|known| known.acknowledgements)
+    }
+
+    /// Why a group with this timing is silent at a time, milliseconds since the epoch; None if it is not.
+    pub fn silent(&self, timing: &Timing, at_ms: i64) -> Option<String> {
+        self.calendar.silent(&timing.mute, &timing.active, at_ms)
     }
 
     /// Who is told of an alert; names that are no receivers are left out.
@@ -106,7 +149,7 @@ impl Routing {
             let value = |name: &String| Some((name.clone(), labels.get(name)?.clone()));
             let group_labels: Labels = node.group_by.iter().filter_map(value).collect();
             let group_key = format!("{path}:{}", text(&group_labels));
-            out.push(Told { receiver, group_key, group_labels, timing: node.timing });
+            out.push(Told { receiver, group_key, group_labels, timing: node.timing.clone() });
         }
         out
     }
@@ -147,11 +190,19 @@ fn node(route: &Route, parent: &Node) -> Result<Node> {
             group_wait_ms: or(route.group_wait, parent.timing.group_wait_ms),
             group_interval_ms: or(route.group_interval, parent.timing.group_interval_ms),
             repeat_interval_ms: or(route.repeat_interval, parent.timing.repeat_interval_ms),
+            mute: route.mute_time_intervals.clone(),
+            active: route.active_time_intervals.clone(),
         },
         children: Vec::new(),
     };
     node.children = route.routes.iter().map(|child| self::node(child, &node)).collect::<Result<_>>()?;
     Ok(node)
+}
+
+fn known(receiver: &Receiver) -> Known {
+    // Where each alert is a request, a delivery is one: after a kill no more than that comes again.
+    let most_notices = if receiver.hears_each() { 1 } else { MAX_NOTICES };
+    Known { most_notices, acknowledgements: receiver.pagerduty.is_some() }
 }
 
 fn inhibition(rule: &InhibitRule) -> Result<Inhibition> {
@@ -221,9 +272,10 @@ mod tests {
         let told = routing().of(&example("a", State::Firing));
         assert_eq!(told[0].group_key, r#"{}/{severity=critical}:{alertname="LCP Critical", page="/checkout"}"#);
         assert_eq!(told[0].timing.group_wait_ms, 0);
+        let timing = &told[1].timing;
         assert_eq!(
-            told[1].timing,
-            Timing { group_wait_ms: 1000, group_interval_ms: 300_000, repeat_interval_ms: 14_400_000 }
+            (timing.group_wait_ms, timing.group_interval_ms, timing.repeat_interval_ms),
+            (1000, 300_000, 14_400_000)
         );
     }
 }

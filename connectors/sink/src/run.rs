@@ -3,15 +3,14 @@
 //! Each receiver has a thread of its own, so a slow one holds nobody up. Everything is in the journal
 //! before the next thing happens.
 
-use crate::alert::Alert;
 use crate::config::Receivers;
 use crate::engine::{Delivery, Engine, Outcome};
 use crate::journal::{Journal, Position};
 use crate::routing::Routing;
 use crate::secret::Secrets;
 use crate::send::{Sender, Sent};
-use anyhow::{Context, Result, bail};
-use perfstream_log::{LogRecord, Place, Read};
+use anyhow::{Context, Result};
+use perfstream_log::Place;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver as Heard, Sender as Tell};
@@ -19,20 +18,20 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Waits this long for records before it looks what is due.
 const WAIT: Duration = Duration::from_millis(200);
-/// Partitions that appear are seen after this long.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
-/// Read at once.
-const READ_BYTES: usize = 1 << 20;
-/// A cluster's partition is asked for this long.
-const ASK: Duration = Duration::from_millis(20);
+/// What `--metrics` says is this old at most.
+const MEASURE_EVERY: Duration = Duration::from_secs(1);
 /// At a signal, what is on its way may arrive for this long; else it is sent again at the next start.
 const LAST_WAIT: Duration = Duration::from_secs(10);
+
+mod reading;
 
 /// How to run.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Topic with alert records
     pub topic: String,
+    /// Topic with silences
+    pub silences: String,
     /// End when all that is there is read and was sent or failed; groups do not wait
     pub once: bool,
     /// On the first start, tell also of alerts that were over before
@@ -62,7 +61,8 @@ pub struct Sink {
     engine: Engine,
     journal: Journal,
     place: Place,
-    positions: BTreeMap<u32, Position>,
+    /// By topic and partition
+    positions: BTreeMap<(String, u32), Position>,
     threads: BTreeMap<String, Tell<Delivery>>,
     heard: Heard<(Delivery, Outcome)>,
     on_their_way: usize,
@@ -70,6 +70,7 @@ pub struct Sink {
     unknown: BTreeSet<String>,
     clock: Clock,
     looked: Option<Instant>,
+    measured: Option<Instant>,
     summary: Summary,
 }
 
@@ -127,6 +128,7 @@ impl Sink {
             unknown: BTreeSet::new(),
             clock,
             looked: None,
+            measured: None,
             summary: Summary::default(),
         })
     }
@@ -148,6 +150,10 @@ impl Sink {
             if self.has_read_the_past() && (idle || !self.options.once) {
                 self.begin()?;
             }
+            if self.measured.is_none_or(|measured| measured.elapsed() >= MEASURE_EVERY) {
+                self.measure();
+                self.measured = Some(Instant::now());
+            }
             if self.options.once && idle && self.on_their_way == 0 {
                 break;
             }
@@ -163,103 +169,17 @@ impl Sink {
         Ok(self.summary)
     }
 
-    /// Reads what is there, partition by partition; true if there was nothing.
-    fn read(&mut self) -> Result<bool> {
-        if self.looked.is_none_or(|looked| looked.elapsed() >= LOOK_AGAIN) {
-            self.look()?;
-            self.looked = Some(Instant::now());
+    /// How things are, for `--metrics`.
+    fn measure(&self) {
+        metrics::counter!("perfstream_sink_records_total").absolute(self.summary.records);
+        metrics::counter!("perfstream_sink_bad_records_total").absolute(self.summary.bad);
+        metrics::gauge!("perfstream_sink_alerts_firing").set(self.engine.firing() as f64);
+        metrics::gauge!("perfstream_sink_silences").set(self.engine.silences(self.clock.now_ms()).count() as f64);
+        let waiting = self.engine.undelivered();
+        for receiver in self.threads.keys() {
+            let waits = f64::from(u8::from(waiting.contains(receiver)));
+            metrics::gauge!("perfstream_sink_waiting", "receiver" => receiver.clone()).set(waits);
         }
-        let mut idle = true;
-        let partitions: Vec<u32> = self.positions.keys().copied().collect();
-        for partition in partitions {
-            let Some(position) = self.positions.get(&partition).cloned() else { continue };
-            match self.place.read(&self.options.topic, partition, position.next, READ_BYTES, ASK)? {
-                Read::Records(records) if records.is_empty() => {}
-                Read::Records(records) => {
-                    idle = false;
-                    self.take(position, records)?;
-                }
-                Read::Gap(gone) => {
-                    idle = false;
-                    tracing::error!(
-                        "records {} to {} of {}/{partition} are gone",
-                        gone.start,
-                        gone.end,
-                        position.topic
-                    );
-                    self.commit(Position { next: gone.end, ..position })?;
-                }
-            }
-        }
-        Ok(idle)
-    }
-
-    /// Finds partitions that are new.
-    fn look(&mut self) -> Result<()> {
-        let count = match (self.place.partitions(&self.options.topic)?, &self.place) {
-            (Some(count), _) => count,
-            // Its first record makes the topic.
-            (None, Place::Embedded(_)) => 0,
-            (None, Place::Cluster(..)) => bail!("there is no topic {}", self.options.topic),
-        };
-        for partition in 0..count {
-            if self.positions.contains_key(&partition) {
-                continue;
-            }
-            let topic = self.options.topic.clone();
-            let position = match self.journal.position(&topic, partition)? {
-                Some(position) => position,
-                None => {
-                    let extent = self.place.extent(&topic, partition)?;
-                    let past = if self.options.past || self.looked.is_some() { extent.start } else { extent.end };
-                    let position = Position { topic, partition, next: extent.start, past };
-                    self.journal.commit(&[], std::slice::from_ref(&position))?;
-                    position
-                }
-            };
-            self.positions.insert(partition, position);
-        }
-        Ok(())
-    }
-
-    fn take(&mut self, position: Position, records: Vec<LogRecord>) -> Result<()> {
-        let mut next = position.next;
-        let now_ms = self.clock.now_ms();
-        for record in records {
-            next = record.offset + 1;
-            self.summary.records += 1;
-            let at = format!("{}/{}@{}", position.topic, position.partition, record.offset);
-            match Alert::parse(&record.value, at.clone()) {
-                Ok(alert) => {
-                    self.name_unknown(&alert);
-                    self.engine.take(alert, record.offset < position.past, now_ms);
-                }
-                Err(error) => {
-                    self.summary.bad += 1;
-                    tracing::warn!("{at} is no alert record: {error}");
-                }
-            }
-        }
-        self.commit(Position { next, ..position })
-    }
-
-    /// Says once of each name that it is no receiver.
-    fn name_unknown(&mut self, alert: &Alert) {
-        for name in &alert.notification {
-            if !self.known.knows(name) && self.unknown.len() < 1000 && self.unknown.insert(name.clone()) {
-                tracing::warn!("rule {:?} names {name:?}, which is no receiver", alert.rule);
-            }
-        }
-    }
-
-    fn commit(&mut self, position: Position) -> Result<()> {
-        self.journal.commit(&self.engine.changes()?, std::slice::from_ref(&position))?;
-        self.positions.insert(position.partition, position);
-        Ok(())
-    }
-
-    fn has_read_the_past(&self) -> bool {
-        self.positions.values().all(|position| position.next >= position.past)
     }
 
     fn begin(&mut self) -> Result<()> {
@@ -282,6 +202,7 @@ impl Sink {
         while let Some((delivery, outcome)) = next {
             self.on_their_way -= 1;
             let all = delivery.notices.len() as u64;
+            count(&delivery, &outcome);
             match &outcome {
                 Outcome::Accepted => self.summary.notices += all,
                 Outcome::Unavailable { .. } => self.summary.failures += 1,
@@ -295,6 +216,22 @@ impl Sink {
         }
         self.journal.commit(&self.engine.changes()?, &[])
     }
+}
+
+/// Counts what became of a delivery, for `--metrics`.
+fn count(delivery: &Delivery, outcome: &Outcome) {
+    let receiver = || delivery.receiver.clone();
+    let all = delivery.notices.len() as u64;
+    let (accepted, refused) = match outcome {
+        Outcome::Accepted => (all, 0),
+        Outcome::Refused { notices, .. } => (all.saturating_sub(notices.len() as u64), notices.len() as u64),
+        Outcome::Unavailable { .. } => {
+            metrics::counter!("perfstream_sink_failed_deliveries_total", "receiver" => receiver()).increment(1);
+            return;
+        }
+    };
+    metrics::counter!("perfstream_sink_notices_total", "receiver" => receiver()).increment(accepted);
+    metrics::counter!("perfstream_sink_refused_total", "receiver" => receiver()).increment(refused);
 }
 
 /// A receiver's thread: ends when the sink does.

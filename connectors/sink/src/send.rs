@@ -4,7 +4,7 @@
 //! `Message-ID` of a mail, an environment variable of a program.
 
 mod command;
-mod http;
+pub(crate) mod http;
 mod mail;
 
 use crate::config::{Format, Receiver, Target};
@@ -13,6 +13,7 @@ use crate::format::{alertmanager, cloudevents, pagerduty, slack, webhook};
 use crate::secret::{Secret, Secrets};
 use crate::text::Texts;
 use anyhow::{Context, Result};
+use perfstream_core::Span;
 use std::time::Duration;
 
 const JSON: &str = "application/json";
@@ -128,18 +129,20 @@ impl Sender {
     fn run(&self, delivery: &Delivery) -> Result<(), Failure> {
         let argv = self.receiver.command.as_ref().map_or(&[][..], |command| &command.argv);
         let body = webhook::body(delivery, &self.texts).to_string();
-        command::run(argv, &delivery.key, &body, timeout(&self.receiver)).map_err(Failure::later)
+        command::run(argv, &delivery.key, &body, timeout(self.receiver.timeout)).map_err(Failure::later)
     }
 
     fn parts<'d>(&self, delivery: &'d Delivery, routing_key: &Secret, now_ms: i64) -> Vec<Part<'d>> {
         let (name, texts) = (&self.receiver.name, &self.texts);
         let whole = |body: serde_json::Value| {
-            let request = http::Request { key: delivery.key.clone(), content_type: JSON, body: body.to_string() };
+            let request =
+                http::Request { key: delivery.key.clone(), content_type: JSON, body: body.to_string().into_bytes() };
             vec![Part { notices: &delivery.notices, request }]
         };
         let each = |content_type: &'static str, body: &dyn Fn(&Notice) -> serde_json::Value| {
             let part = |notice: &'d Notice| {
-                let request = http::Request { key: notice.key(), content_type, body: body(notice).to_string() };
+                let request =
+                    http::Request { key: notice.key(), content_type, body: body(notice).to_string().into_bytes() };
                 Part { notices: std::slice::from_ref(notice), request }
             };
             delivery.notices.iter().map(part).collect()
@@ -157,6 +160,6 @@ impl Sender {
     }
 }
 
-fn timeout(receiver: &Receiver) -> Duration {
-    Duration::from_micros(u64::try_from(receiver.timeout.us()).unwrap_or(10_000_000))
+pub(crate) fn timeout(span: Span) -> Duration {
+    Duration::from_micros(u64::try_from(span.us()).unwrap_or(10_000_000))
 }

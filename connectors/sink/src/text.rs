@@ -58,13 +58,16 @@ impl Texts {
         self.of("text", receiver, notice)
     }
 
-    /// A template that fails on one notice must not keep it back: the plain facts stand for it.
+    /// A template that fails on one notice, or says nothing of it, must not keep it back: the plain facts stand for it.
     fn of(&self, template: &str, receiver: &str, notice: &Notice) -> String {
+        let plain = || format!("{} is {}", notice.alert.rule, notice.alert.state.name());
         let text = self.render(template, facts(receiver, notice)).unwrap_or_else(|error| {
             tracing::warn!(receiver, template, "the template failed: {error}");
-            format!("{} is {}", notice.alert.rule, notice.alert.state.name())
+            plain()
         });
-        text.chars().filter(|c| *c == '\n' || !c.is_control()).collect()
+        let text: String = text.chars().filter(|c| *c == '\n' || !c.is_control()).collect();
+        // Some services refuse an empty text, and the notice with it.
+        if text.trim().is_empty() { plain() } else { text }
     }
 
     fn render(&self, template: &str, facts: Value) -> Result<String, minijinja::Error> {
@@ -121,6 +124,8 @@ mod tests {
         let notice = Notice { alert, repeat: 0 };
         assert_eq!(texts.title("chat", &notice), "{{ 1 + 1 }} [31m");
         assert_eq!(texts.text("chat", &notice), "x");
+        let empty = Texts::new(Some(" "), None).unwrap();
+        assert_eq!(empty.title("chat", &notice), "LCP Critical is firing");
         assert!(check("{{ rule").is_err() && check("{{ rule | nofilter }}").is_err());
         assert!(check("{{ rule | upper }} {{ labels.page }}").is_ok());
     }

@@ -49,8 +49,9 @@ fn test_delivery(receiver: &str, state: &str, now_ms: i64) -> Result<Delivery> {
     })
 }
 
-/// Who would be told of an alert with these labels whose rule names these receivers: a line each.
-pub fn route_test(receivers: &Receivers, labels: Labels, named: &[String]) -> Result<String> {
+/// Who would be told of an alert with these labels whose rule names these receivers, at a time in
+/// milliseconds since the epoch: a line each.
+pub fn route_test(receivers: &Receivers, labels: Labels, named: &[String], at_ms: i64) -> Result<String> {
     let routing = Routing::new(receivers)?;
     if let Some(name) = named.iter().find(|name| !routing.knows(name)) {
         return Err(anyhow!("there is no receiver `{name}`"));
@@ -63,9 +64,10 @@ pub fn route_test(receivers: &Receivers, labels: Labels, named: &[String]) -> Re
     for told in told {
         let (wait, interval, repeat) =
             (told.timing.group_wait_ms, told.timing.group_interval_ms, told.timing.repeat_interval_ms);
+        let silent = routing.silent(&told.timing, at_ms).map(|why| format!("; {why}")).unwrap_or_default();
         writeln!(
             text,
-            "{}  group {}  after {} s, at most every {} s, again after {} s",
+            "{}  group {}  after {} s, at most every {} s, again after {} s{silent}",
             told.receiver,
             told.group_key,
             wait as f64 / 1000.0,
@@ -84,16 +86,19 @@ mod tests {
     fn routes_are_said() {
         let receivers: Receivers = serde_json::from_value(json!({
             "receivers": (["chat", "pager"].map(|name| json!({ "name": name }))),
-            "route": { "routes": [{ "matchers": ["severity=critical"], "receiver": "pager", "group_wait": "500ms" }] },
+            "time_intervals": [{ "name": "night", "time_intervals": [{ "years": [1970] }] }],
+            "route": { "routes": [{ "matchers": ["severity=critical"], "receiver": "pager", "group_wait": "500ms",
+                                    "mute_time_intervals": ["night"] }] },
         }))
         .unwrap();
         let labels = |severity: &str| Labels::from([("severity".to_string(), severity.to_string())]);
         assert_eq!(
-            route_test(&receivers, labels("critical"), &["chat".into()]).unwrap(),
-            "pager  group {}/{severity=critical}:{}  after 0.5 s, at most every 300 s, again after 14400 s\n\
+            route_test(&receivers, labels("critical"), &["chat".into()], 0).unwrap(),
+            "pager  group {}/{severity=critical}:{}  after 0.5 s, at most every 300 s, again after 14400 s; \
+             muted by `night`\n\
              chat  group direct:{}  after 30 s, at most every 300 s, again after 14400 s\n"
         );
-        assert_eq!(route_test(&receivers, labels("info"), &[]).unwrap(), "nobody would be told\n");
-        assert!(route_test(&receivers, labels("info"), &["mail".into()]).is_err());
+        assert_eq!(route_test(&receivers, labels("info"), &[], 0).unwrap(), "nobody would be told\n");
+        assert!(route_test(&receivers, labels("info"), &["mail".into()], 0).is_err());
     }
 }

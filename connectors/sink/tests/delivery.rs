@@ -2,14 +2,16 @@
 
 mod common;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use common::{Service, append, record};
+use perfstream_log::embedded::Log;
 use perfstream_log::{NewRecord, Place};
 use perfstream_sink::config::Receivers;
 use perfstream_sink::engine::Outcome;
 use perfstream_sink::journal::Journal;
 use perfstream_sink::run::{Options, Sink, Summary};
 use perfstream_sink::secret::Secrets;
+use perfstream_sink::silence::Silence;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -24,7 +26,7 @@ fn hook(receiver: Value) -> Receivers {
 }
 
 fn sink(dir: &Path, receivers: &Receivers, once: bool) -> Result<Sink> {
-    let options = Options { topic: "alerts".into(), once, past: true };
+    let options = Options { topic: "alerts".into(), silences: "silences".into(), once, past: true };
     let place = Place::embedded(dir)?;
     Sink::new(receivers, &Secrets::default(), Journal::open(&dir.join("sink.db"))?, place, options)
 }
@@ -77,6 +79,33 @@ fn a_receiver_that_fails_for_a_while_loses_nothing_and_keeps_the_order() -> Resu
     Ok(())
 }
 
+fn silence(id: &str, matcher: &str, until_ms: i64) -> NewRecord {
+    let silence = Silence::new(vec![matcher.into()], 0, until_ms, "ada".into(), "deploy".into());
+    let value = serde_json::to_vec(&Silence { id: id.into(), ..silence }).expect("JSON");
+    NewRecord { log_time_ms: 0, key: None, value }
+}
+
+#[test]
+fn a_silence_in_the_log_holds_notices_back_until_a_record_ends_it() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let service = Service::start(0);
+    let receivers = hook(json!({ "webhook": { "url": service.url, "format": "cloudevents" } }));
+    append(dir.path(), &[record("a", "firing"), record("b", "firing"), record("c", "firing")])?;
+    let far_ms = 4_000_000_000_000;
+    let no_silence = NewRecord { log_time_ms: 0, key: None, value: b"{}".to_vec() };
+    let silences = [silence("s", "page=/a", far_ms), no_silence, silence("old", "page=/b", 1)];
+    Log::open(dir.path())?.commit(|writer| writer.append("silences", 0, &silences))?;
+    let keys = || service.accepted().into_iter().map(|(_, key, _)| key).collect::<Vec<_>>();
+    // The silence is known before anybody is told of anything.
+    assert_eq!(run_once(dir.path(), &receivers)?.notices, 2);
+    assert_eq!(keys(), ["b:firing:0", "c:firing:0"]);
+    assert_eq!(run_once(dir.path(), &receivers)?.notices, 0, "the journal has it after a restart");
+    Log::open(dir.path())?.commit(|writer| writer.append("silences", 0, &[silence("s", "page=/a", 1)]))?;
+    assert_eq!(run_once(dir.path(), &receivers)?.notices, 1);
+    assert_eq!(keys(), ["b:firing:0", "c:firing:0", "a:firing:0"]);
+    Ok(())
+}
+
 #[test]
 fn what_failed_is_sent_with_the_same_key_after_a_restart() -> Result<()> {
     let dir = tempfile::tempdir()?;
@@ -113,7 +142,7 @@ fn every_kind_of_http_receiver() -> Result<()> {
         append(dir.path(), &[record("a", "firing"), record("a", "resolved")])?;
         let receivers = hook(receiver);
         assert!(receivers.lint().is_empty(), "{:?}", receivers.lint());
-        let options = Options { topic: "alerts".into(), once: true, past: true };
+        let options = Options { topic: "alerts".into(), silences: "silences".into(), once: true, past: true };
         let place = Place::embedded(dir.path())?;
         let journal = Journal::open(&dir.path().join("sink.db"))?;
         let secrets = Secrets { dir: Some(secrets.path().into()) };
@@ -129,6 +158,38 @@ fn every_kind_of_http_receiver() -> Result<()> {
     assert_eq!(got[2].2["routing_key"], "canary-key");
     assert_eq!(got[3].2["event_action"], "resolve");
     assert_eq!(got[2].2["dedup_key"], got[3].2["dedup_key"]);
+    Ok(())
+}
+
+#[test]
+fn an_acknowledgement_in_the_inbox_reaches_pagerduty() -> Result<()> {
+    let (dir, secrets) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let service = Service::start(0);
+    let key = secrets.path().join("KEY");
+    std::fs::write(&key, "canary-key")?;
+    #[cfg(unix)]
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    let receivers = hook(json!({ "pagerduty": { "routing_key": "${{ secrets.KEY }}", "url": service.url } }));
+    let run = || -> Result<Summary> {
+        let options = Options { topic: "alerts".into(), silences: "silences".into(), once: true, past: true };
+        let journal = Journal::open(&dir.path().join("sink.db"))?;
+        let secrets = Secrets { dir: Some(secrets.path().into()) };
+        Sink::new(&receivers, &secrets, journal, Place::embedded(dir.path())?, options)?.run(&AtomicBool::new(false))
+    };
+    append(dir.path(), &[record("a", "firing"), record("b", "firing")])?;
+    assert_eq!(run()?.notices, 2);
+    let request = |verdict: &str| {
+        let value = json!({ "type": "feedback", "alert_id": "a", "verdict": verdict });
+        NewRecord { log_time_ms: 0, key: None, value: value.to_string().into_bytes() }
+    };
+    let requests = [request("true_positive"), request("acknowledged")];
+    Log::open(dir.path())?.commit(|writer| writer.append("lcp-inbox", 0, &requests))?;
+    assert_eq!(run()?.notices, 1);
+    assert_eq!(run()?.notices, 0);
+    let got = service.accepted();
+    let (_, key, body) = got.last().context("an acknowledgement")?;
+    assert_eq!((key.as_str(), &body["event_action"]), ("a:acknowledged:0", &json!("acknowledge")));
+    assert_eq!(body["dedup_key"], got[0].2["dedup_key"]);
     Ok(())
 }
 

@@ -75,3 +75,15 @@ pub fn fail_on_errors(issues: &[Issue]) -> Result<(), Issues> {
         false => Ok(()),
     }
 }
+
+/// The candidate that is like `name`, if one is: upper case and `_` for `-` do not count.
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let plain = |text: &str| text.to_lowercase().replace('_', "-");
+    let name = plain(name);
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::levenshtein(&name, &plain(candidate)), candidate))
+        .filter(|(distance, _)| *distance <= (name.chars().count() / 3).max(1))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}

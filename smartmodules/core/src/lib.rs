@@ -28,6 +28,7 @@ pub mod sessionize;
 pub mod stage;
 pub mod time;
 pub mod value;
+pub mod zone;
 
 #[cfg(test)]
 #[allow(dead_code)] // not every stage's tests use every helper

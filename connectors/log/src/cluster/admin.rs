@@ -22,6 +22,13 @@ pub struct TopicKeep {
     pub max_partition_bytes: Option<u64>,
 }
 
+impl TopicKeep {
+    /// So many partitions, kept as Fluvio does by default.
+    pub fn partitions(partitions: u32) -> TopicKeep {
+        TopicKeep { partitions, replication: 1, retention_s: None, segment_bytes: None, max_partition_bytes: None }
+    }
+}
+
 /// A topic as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundTopic {

@@ -1,6 +1,6 @@
 //! A cluster as a worker thread uses it: calls that block.
 
-use super::{Cluster, Reader, ReaderCounters, ReaderOptions, SpuReader, Target, Writer, WriterOptions};
+use super::{Cluster, Reader, ReaderCounters, ReaderOptions, SpuReader, Target, TopicKeep, Writer, WriterOptions};
 use crate::{NewRecord, Read, SpuChain, SpuRead, Topics};
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
@@ -11,6 +11,10 @@ use tokio::runtime::Handle;
 
 /// Outputs of modules that are handed out together are of about so many records at most.
 const SPU_RECORDS: i64 = 100_000;
+/// Tries to find a topic that was just made; the cluster takes a moment to place it.
+const CREATE_TRIES: u32 = 100;
+/// Time between two of them.
+const CREATE_PAUSE: Duration = Duration::from_millis(100);
 
 /// The topics of a cluster. It keeps a [`Reader`] or [`SpuReader`] per partition that is read, and one [`Writer`].
 ///
@@ -40,6 +44,20 @@ impl ClusterTopics {
     /// The connection, for what is neither reading nor writing.
     pub fn cluster(&self) -> &Cluster {
         &self.cluster
+    }
+
+    /// Makes a topic, and waits until its partitions can be used.
+    pub fn create(&mut self, name: &str, keep: &TopicKeep) -> Result<()> {
+        self.runtime.block_on(self.cluster.create_topic(name, keep))?;
+        let mut last = None;
+        for _ in 0..CREATE_TRIES {
+            match self.extent(name, 0) {
+                Ok(_) => return Ok(()),
+                Err(error) => last = Some(error),
+            }
+            std::thread::sleep(CREATE_PAUSE);
+        }
+        last.map_or(Ok(()), |error| Err(error.context(format!("the topic `{name}` was made but cannot be used"))))
     }
 
     /// The topics of a cluster.

@@ -22,7 +22,7 @@ pub struct PageArgs {
     /// File with a token that viewers must know; needed where others can reach the address
     #[arg(long = "page-token-file", value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Topic with dashboard records, for the page
+    /// Topic with dashboard records, for the page and for `remote_write`
     #[arg(long, value_name = "TOPIC", default_value = "dashboards")]
     dashboards: String,
 }
@@ -37,6 +37,11 @@ impl PageArgs {
     /// Is a page asked for?
     pub fn is_wanted(&self) -> bool {
         self.listen.is_some()
+    }
+
+    /// Topic with dashboard records.
+    pub fn dashboards(&self) -> &str {
+        &self.dashboards
     }
 
     /// Serves the page, if one is asked for, until it is ended.

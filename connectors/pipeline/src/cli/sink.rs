@@ -3,21 +3,25 @@
 use super::page::{self, PageArgs};
 use super::place::place;
 use super::print;
-use anyhow::{Context, Result, bail};
+use super::silence::{self, SilenceCommand};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args as ClapArgs, Subcommand};
 use perfstream::check::{self, receivers};
 use perfstream::model::DocumentKind;
 use perfstream_log::Place;
 use perfstream_sink::config::Receivers;
 use perfstream_sink::journal::Journal;
+use perfstream_sink::page::Connect;
 use perfstream_sink::run::{Options, Sink};
 use perfstream_sink::secret::Secrets;
-use perfstream_sink::{route_test, send_test};
+use perfstream_sink::{remote_write, route_test, send_test};
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
@@ -28,6 +32,7 @@ Examples:
   perfstream sink --page 127.0.0.1:8080 --data log/
   perfstream sink send-test slack --config receivers.yaml
   perfstream sink route-test --config receivers.yaml --label severity=critical --label page=/checkout
+  perfstream sink silence add page=/checkout --for 2h --comment deploy --data log/
 
 On its first start it tells of alerts that fire; those that were over before are left out (--past tells them too).
 Exit status: 0 at the end, 1 an error, or with --once a receiver that was not reached or refused a notice";
@@ -57,9 +62,15 @@ enum SinkCommand {
         /// A receiver that the alert's rule names; may be repeated
         #[arg(long, value_name = "RECEIVER")]
         notification: Vec<String>,
+        /// At this time, such as 2026-12-24T03:00:00Z; default now
+        #[arg(long, value_name = "TIME", value_parser = silence::parse_time)]
+        at: Option<i64>,
         #[command(flatten)]
         config: Config,
     },
+    /// Alerts that nobody is to be told of for a while
+    #[command(subcommand, after_help = silence::EXAMPLES)]
+    Silence(SilenceCommand),
 }
 
 #[derive(ClapArgs)]
@@ -89,6 +100,9 @@ struct RunArgs {
     /// Topic with alert records
     #[arg(long, default_value = "alerts")]
     topic: String,
+    /// Topic with silences
+    #[arg(long, value_name = "TOPIC", default_value = silence::SILENCES)]
+    silences: String,
     /// File of what is read and sent; with --data by default DIR/sink.db
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
@@ -98,6 +112,9 @@ struct RunArgs {
     /// On the first start, tell also of alerts that were over before
     #[arg(long)]
     past: bool,
+    /// Serve how the sink does, for Prometheus, at http://ADDRESS/metrics
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
     #[command(flatten)]
     page: PageArgs,
 }
@@ -117,11 +134,13 @@ pub fn sink(args: SinkArgs) -> Result<ExitCode> {
             print(&format!("{receiver} has accepted a test alert and its end\n"))?;
             Ok(ExitCode::SUCCESS)
         }
-        (Some(SinkCommand::RouteTest { labels, notification, config }), _) => {
-            let told = route_test(&load(&config.config)?, labels.into_iter().collect(), &notification)?;
+        (Some(SinkCommand::RouteTest { labels, notification, at, config }), _) => {
+            let at_ms = at.unwrap_or_else(silence::now_ms);
+            let told = route_test(&load(&config.config)?, labels.into_iter().collect(), &notification, at_ms)?;
             print(&told)?;
             Ok(ExitCode::SUCCESS)
         }
+        (Some(SinkCommand::Silence(command)), _) => silence::silence(command),
         (None, run) => run_sink(&run),
     }
 }
@@ -156,12 +175,15 @@ fn run_sink(args: &RunArgs) -> Result<ExitCode> {
     let receivers = args.config.as_deref().map(load).transpose()?;
     // The client of a cluster lives on this runtime.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    if let Some(address) = args.metrics {
+        perfstream::process::serve_metrics(address, &runtime)?;
+    }
     let log = place(args.data.as_deref(), args.cluster.as_ref(), runtime.handle())?;
     let stop = stopped(&runtime);
     let connect = page::connect(args.data.clone(), args.cluster.clone(), &runtime);
-    let page = args.page.serve(&runtime, connect)?;
+    let page = args.page.serve(&runtime, connect.clone())?;
     let told = match &receivers {
-        Some(receivers) => tell(args, receivers, log, &stop),
+        Some(receivers) => tell(args, receivers, log, connect, &stop),
         None => {
             while !stop.load(Ordering::SeqCst) {
                 std::thread::sleep(Duration::from_millis(50));
@@ -173,20 +195,41 @@ fn run_sink(args: &RunArgs) -> Result<ExitCode> {
     told
 }
 
-/// Carries alerts to receivers.
-fn tell(args: &RunArgs, receivers: &Receivers, log: Place, stop: &AtomicBool) -> Result<ExitCode> {
+/// Carries alerts to receivers, and values to stores.
+fn tell(
+    args: &RunArgs,
+    receivers: &Receivers,
+    log: Place,
+    connect: Connect,
+    stop: &Arc<AtomicBool>,
+) -> Result<ExitCode> {
     let secrets = Secrets { dir: args.secrets.clone() };
     let journal = match (&args.journal, &args.data) {
-        (Some(path), _) => Journal::open(path)?,
-        (None, Some(dir)) => Journal::open(&dir.join("sink.db"))?,
+        (Some(path), _) => path.clone(),
+        (None, Some(dir)) => dir.join("sink.db"),
         (None, None) => bail!("give `--journal FILE`"),
     };
-    let options = Options { topic: args.topic.clone(), once: args.once, past: args.past };
+    let writers = write_out(args, receivers, &secrets, &journal, connect, stop)?;
+    let journal = Journal::open(&journal)?;
+    let (topic, silences) = (args.topic.clone(), args.silences.clone());
+    let options = Options { topic, silences, once: args.once, past: args.past };
     let summary = Sink::new(receivers, &secrets, journal, log, options)?.run(stop)?;
     eprintln!(
         "{} records, {} notices accepted, {} refused, {} deliveries failed, {} bad records",
         summary.records, summary.notices, summary.refused, summary.failures, summary.bad
     );
+    let mut refused_samples = 0;
+    for (name, writer) in writers {
+        let written = writer.join().map_err(|_| anyhow!("remote_write {name} died"))??;
+        eprintln!(
+            "remote_write {name}: {} samples accepted, {} refused, {} tries failed, {} bad records",
+            written.samples, written.refused, written.failures, written.bad
+        );
+        refused_samples += written.refused;
+    }
+    if args.once && refused_samples > 0 {
+        bail!("{refused_samples} samples were refused and are given up");
+    }
     if args.once && !summary.waiting.is_empty() {
         bail!("not reached: {}; what is for them is in the journal", summary.waiting.join(", "));
     }
@@ -196,12 +239,36 @@ fn tell(args: &RunArgs, receivers: &Receivers, log: Place, stop: &AtomicBool) ->
     Ok(ExitCode::SUCCESS)
 }
 
+type Written = JoinHandle<Result<remote_write::Summary>>;
+
+/// Starts a thread for each store of `remote_write`.
+fn write_out(
+    args: &RunArgs,
+    receivers: &Receivers,
+    secrets: &Secrets,
+    journal: &Path,
+    connect: Connect,
+    stop: &Arc<AtomicBool>,
+) -> Result<Vec<(String, Written)>> {
+    let topic = args.page.dashboards().to_string();
+    let options = remote_write::Options { connect, topic, once: args.once, past: args.past };
+    let mut threads = Vec::new();
+    for remote in &receivers.remote_write {
+        let journal = Journal::open(&remote_write::journal_path(journal, &remote.name))?;
+        let writer = remote_write::Writer::new(remote, secrets, journal, options.clone())?;
+        let stop = stop.clone();
+        let name = format!("write {}", remote.name);
+        threads.push((remote.name.clone(), std::thread::Builder::new().name(name).spawn(move || writer.run(&stop))?));
+    }
+    Ok(threads)
+}
+
 /// Becomes true at SIGTERM or SIGINT.
 fn stopped(runtime: &Runtime) -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let told = stop.clone();
     runtime.spawn(async move {
-        match perfstream::run::fluvio::signal().await {
+        match perfstream::process::signal().await {
             Ok(()) => told.store(true, Ordering::SeqCst),
             Err(error) => tracing::error!("signals are not heard: {error:#}"),
         }

@@ -12,9 +12,10 @@ use crate::deploy;
 use crate::exact::{Fenced, Job};
 use crate::model::{Backpressure, Pipeline, Placement};
 use crate::plan::PlanSpec;
+use crate::process::{serve_metrics, signal};
 use crate::summary::Summary;
 use crate::topics;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use perfstream_log::Topics;
 use perfstream_log::cluster::{ClusterTopics, Target};
 use perfstream_log::spill::SpillOptions;
@@ -53,11 +54,7 @@ pub struct Options {
 pub fn run(pipelines: &[Pipeline], options: &Options) -> Result<Vec<Summary>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     if let Some(address) = options.metrics {
-        let _entered = runtime.enter();
-        metrics_exporter_prometheus::PrometheusBuilder::new()
-            .with_http_listener(address)
-            .install()
-            .with_context(|| format!("cannot serve metrics at {address}"))?;
+        serve_metrics(address, &runtime)?;
     }
     let connect = || ClusterTopics::connect(runtime.handle().clone(), &options.target);
     let session = session();
@@ -275,17 +272,6 @@ impl<T: Topics> Watch<'_, T> {
         }
         Ok(())
     }
-}
-
-/// Waits for SIGTERM or SIGINT.
-pub async fn signal() -> Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
 }
 
 /// A name no other process has.

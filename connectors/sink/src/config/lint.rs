@@ -1,8 +1,10 @@
 //! What a schema cannot say of a `Receivers` document.
 
-use super::{Email, MailTls, Receiver, Receivers, Route, Target};
+use super::{Email, MailTls, Receiver, Receivers, RemoteWrite, Route, Target};
 use crate::matcher::Matcher;
+use crate::times::Calendar;
 use crate::{guard, secret, text};
+use perfstream_core::config::nearest;
 use perfstream_core::{Issue, Span};
 
 const KINDS: &str = "`slack`, `pagerduty`, `email`, `webhook`, `alertmanager`, `command`";
@@ -17,8 +19,16 @@ impl Receivers {
     /// Everything that is wrong, at its path in the document.
     pub fn lint(&self) -> Vec<Issue> {
         let mut out = Vec::new();
-        if self.receivers.is_empty() {
+        if self.receivers.is_empty() && self.remote_write.is_empty() {
             out.push(Issue::error("receivers", "expected at least one receiver"));
+        }
+        for (n, remote) in self.remote_write.iter().enumerate() {
+            let path = format!("remote_write[{n}]");
+            if self.remote_write[..n].iter().any(|other| other.name == remote.name) {
+                let message = format!("the name `{}` stands here twice", remote.name);
+                out.push(Issue::error(format!("{path}.name"), message));
+            }
+            out.extend(remote_write(remote).into_iter().map(|issue| issue.under(&path)));
         }
         for (n, receiver) in self.receivers.iter().enumerate() {
             let path = format!("receivers[{n}]");
@@ -34,6 +44,7 @@ impl Receivers {
         if let Some(route) = &self.route {
             self.route(route, "route", &mut out);
         }
+        out.extend(Calendar::new(&self.time_intervals).err().into_iter().flatten());
         for (n, rule) in self.inhibit_rules.iter().enumerate() {
             matchers(&rule.source_matchers, &format!("inhibit_rules[{n}].source_matchers"), &mut out);
             matchers(&rule.target_matchers, &format!("inhibit_rules[{n}].target_matchers"), &mut out);
@@ -43,22 +54,23 @@ impl Receivers {
 
     fn receiver(&self, receiver: &Receiver) -> Vec<Issue> {
         let mut out = Vec::new();
+        let allowed = (receiver.allow_http, receiver.allow_private);
         match receiver.target() {
             None => out.push(Issue::error("", format!("expected exactly one of {KINDS}"))),
             Some(Target::Slack(slack)) => only_secret("slack.url", &slack.url, &mut out),
             Some(Target::PagerDuty(pagerduty)) => {
                 only_secret("pagerduty.routing_key", &pagerduty.routing_key, &mut out);
-                pagerduty.url.iter().for_each(|url| address("pagerduty.url", url, receiver, &mut out));
+                pagerduty.url.iter().for_each(|url| address("pagerduty.url", url, allowed, &mut out));
             }
             Some(Target::Email(email)) => self::email(email, receiver, &mut out),
             Some(Target::Webhook(webhook)) => {
-                address("webhook.url", &webhook.url, receiver, &mut out);
+                address("webhook.url", &webhook.url, allowed, &mut out);
                 for (name, value) in &webhook.headers {
                     header(&format!("webhook.headers.{name}"), name, value, &mut out);
                 }
             }
             Some(Target::Alertmanager(alertmanager)) => {
-                address("alertmanager.url", &alertmanager.url, receiver, &mut out);
+                address("alertmanager.url", &alertmanager.url, allowed, &mut out);
             }
             Some(Target::Command(command)) => {
                 if !self.allow_commands {
@@ -70,9 +82,7 @@ impl Receivers {
                 }
             }
         }
-        if receiver.timeout <= Span::ZERO || receiver.timeout > Span::minutes(5) {
-            out.push(Issue::error("timeout", "expected more than 0s and at most 5m"));
-        }
+        timeout(receiver.timeout, &mut out);
         for (path, template) in [("title", &receiver.title), ("text", &receiver.text)] {
             if let Some(Err(error)) = template.as_deref().map(text::check) {
                 out.push(Issue::error(path, format!("this template cannot be used: {error}")));
@@ -91,6 +101,22 @@ impl Receivers {
         for (key, span) in [("group_interval", route.group_interval), ("repeat_interval", route.repeat_interval)] {
             if span.is_some_and(|span| span < Span::seconds(1)) {
                 out.push(Issue::error(format!("{path}.{key}"), "expected at least 1s"));
+            }
+        }
+        let times = [
+            ("mute_time_intervals", &route.mute_time_intervals),
+            ("active_time_intervals", &route.active_time_intervals),
+        ];
+        for (key, names) in times {
+            for (n, name) in names.iter().enumerate() {
+                if !self.time_intervals.iter().any(|interval| interval.name == *name) {
+                    let issue = Issue::error(format!("{path}.{key}[{n}]"), format!("there are no times `{name}`"));
+                    let known = self.time_intervals.iter().map(|interval| interval.name.as_str());
+                    out.push(issue.hint(match nearest(name, known) {
+                        Some(near) => format!("did you mean `{near}`?"),
+                        None => "give them a name below `time_intervals`, beside `receivers`".into(),
+                    }));
+                }
             }
         }
         for (n, child) in route.routes.iter().enumerate() {
@@ -115,10 +141,30 @@ fn only_secret(path: &str, text: &str, out: &mut Vec<Issue>) {
     }
 }
 
-fn address(path: &str, text: &str, receiver: &Receiver, out: &mut Vec<Issue>) {
+fn remote_write(remote: &RemoteWrite) -> Vec<Issue> {
+    let mut out = Vec::new();
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if remote.name.is_empty() || !remote.name.chars().all(plain) {
+        out.push(Issue::error("name", "expected letters, digits, `-` and `_`"));
+    }
+    address("url", &remote.url, (remote.allow_http, remote.allow_private), &mut out);
+    for (name, value) in &remote.headers {
+        header(&format!("headers.{name}"), name, value, &mut out);
+    }
+    timeout(remote.timeout, &mut out);
+    out
+}
+
+fn timeout(timeout: Span, out: &mut Vec<Issue>) {
+    if timeout <= Span::ZERO || timeout > Span::minutes(5) {
+        out.push(Issue::error("timeout", "expected more than 0s and at most 5m"));
+    }
+}
+
+fn address(path: &str, text: &str, (allow_http, allow_private): (bool, bool), out: &mut Vec<Issue>) {
     let wrong = match secret::has_reference(text) {
         true => secret::check_references(text).err(),
-        false => guard::check_url(text, receiver.allow_http, receiver.allow_private).err().map(|e| e.to_string()),
+        false => guard::check_url(text, allow_http, allow_private).err().map(|e| e.to_string()),
     };
     out.extend(wrong.map(|message| Issue::error(path, message)));
 }

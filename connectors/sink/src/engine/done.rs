@@ -1,8 +1,8 @@
 //! What became of deliveries, and what is forgotten then.
 
 use super::state::Open;
-use super::{Delivery, Engine, Outcome, due};
-use crate::alert::State;
+use super::{Delivery, Engine, Outcome};
+use crate::alert::{ACKNOWLEDGED, State};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -74,10 +74,12 @@ impl Engine {
                 continue;
             }
             (member.told, member.refused) = (member.told || !is_refused, is_refused);
-            member.repeats = notice.repeat;
+            if notice.alert.transition != ACKNOWLEDGED {
+                (member.repeats, member.asked_ms) = (notice.repeat, Some(now_ms));
+            }
         }
-        let full = delivery.notices.len() >= due::MAX_NOTICES;
-        group.hurry = full || group.members.values().any(|member| member.resolved.is_some());
+        let full = delivery.notices.len() >= self.routing.most_notices(&delivery.receiver);
+        group.hurry = full && group.has_news() || group.members.values().any(|member| member.resolved.is_some());
         self.dirty.insert(("group", id.0.clone(), id.1.clone()));
         for alert_id in ended {
             if let Some(open) = self.alerts.get_mut(&alert_id) {

@@ -3,12 +3,13 @@
 use super::state::{Group, Open, Waiting};
 use super::{Engine, Failed};
 use crate::routing::Routing;
+use crate::silence;
 use anyhow::{Context, Result};
 
 /// One entry of the journal to be written, or removed if it has no value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// `alert`, `group`, `closed` or `failed`
+    /// `alert`, `group`, `closed`, `failed` or `silence`
     pub kind: &'static str,
     /// Which one
     pub key: String,
@@ -41,12 +42,30 @@ impl Engine {
                     let (number, failed): (u64, Failed) = serde_json::from_str(value).with_context(what)?;
                     engine.failed.insert(number, failed);
                 }
+                "silence" => {
+                    let silence =
+                        silence::Ready::parse(value.as_bytes()).map_err(anyhow::Error::msg).with_context(what)?;
+                    engine.silences.insert(silence.silence.id.clone(), silence);
+                }
                 _ => {}
             }
         }
         engine.forget_receivers();
+        engine.time_anew();
         engine.offer_again();
         Ok(engine)
+    }
+
+    /// Groups that were there before have the times that the configuration says now.
+    fn time_anew(&mut self) {
+        for group in self.groups.values_mut() {
+            let Some(member) = group.members.values().next() else { continue };
+            let told = self.routing.of(&member.current).into_iter();
+            let mut same = told.filter(|told| told.receiver == group.receiver && told.group_key == group.key);
+            if let Some(told) = same.next() {
+                group.timing = told.timing;
+            }
+        }
     }
 
     /// The configuration may have been mended: what was refused and fires still is news again.
@@ -100,6 +119,10 @@ impl Engine {
                 let number: u64 = first.parse().context("the number of a refusal")?;
                 let value = self.failed.get(&number).map(|failed| serde_json::to_string(&(number, failed)));
                 (first, json(value)?)
+            }
+            "silence" => {
+                let value = json(self.silences.get(&first).map(|ready| serde_json::to_string(&ready.silence)))?;
+                (first, value)
             }
             _ => {
                 let value = json(self.alerts.get(&first).map(serde_json::to_string))?;

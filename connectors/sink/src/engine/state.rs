@@ -39,11 +39,20 @@ pub(super) struct Member {
     /// It was told that it fires
     pub(super) told: bool,
     pub(super) repeats: u32,
+    /// When the receiver was last asked; None in a journal of before is when its group was
+    #[serde(default)]
+    pub(super) asked_ms: Option<i64>,
     /// The receiver did not want to hear that it fires
     #[serde(default)]
     pub(super) refused: bool,
     pub(super) firing: Option<Waiting>,
     pub(super) resolved: Option<Waiting>,
+    /// Somebody takes care of it: it is not said again
+    #[serde(default)]
+    pub(super) acknowledged: bool,
+    /// Since when the receiver is to hear of that
+    #[serde(default)]
+    pub(super) acknowledgement_ms: Option<i64>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 use super::*;
 use crate::alert::example;
 use crate::config::Receivers;
+use crate::silence::Silence;
 use serde_json::{Value, json};
 
 pub(super) const SECOND: i64 = 1000;
@@ -61,7 +62,7 @@ fn groups_wait_and_firing_comes_before_resolved() {
     engine.take(alert("a", "/1", State::Firing, "warning"), false, 0);
     engine.take(alert("b", "/2", State::Firing, "critical"), false, 10 * SECOND);
     assert_eq!(flush(&mut engine, 10 * SECOND), ["pager b:firing:0"]);
-    assert_eq!(engine.next_due_ms(), Some(30 * SECOND));
+    assert_eq!(engine.next_due_ms(10 * SECOND), Some(30 * SECOND));
     assert_eq!(flush(&mut engine, 30 * SECOND - 1), [""; 0]);
     assert_eq!(flush(&mut engine, 30 * SECOND), ["chat a:firing:0 b:firing:0"]);
     engine.take(alert("a", "/1", State::Resolved, "warning"), false, MINUTE);
@@ -86,8 +87,23 @@ fn repeats_while_it_fires_with_keys_of_their_own() {
     assert_eq!(flush(&mut engine, 480 * MINUTE), ["pager b:firing:0:r2"]);
     engine.take(alert("b", "/2", State::Resolved, "critical"), false, 481 * MINUTE);
     flush(&mut engine, 490 * MINUTE);
-    assert_eq!(engine.next_due_ms(), None);
+    assert_eq!(engine.next_due_ms(490 * MINUTE), None);
     assert!(engine.groups.is_empty() && engine.alerts.is_empty());
+}
+
+#[test]
+fn in_a_busy_group_too_each_alert_is_said_again_in_its_time() {
+    let mut engine = Engine::new(routing(json!({})));
+    engine.take(alert("old", "/1", State::Firing, "warning"), false, 0);
+    assert_eq!(flush(&mut engine, MINUTE), ["chat old:firing:0"]);
+    // News of the same group every half an hour.
+    let mut said = Vec::new();
+    for n in 1..=9 {
+        let now_ms = n * 30 * MINUTE;
+        engine.take(alert(&format!("new{n}"), "/2", State::Firing, "warning"), false, now_ms);
+        said.extend(flush(&mut engine, now_ms).into_iter().filter(|text| text.contains("old")));
+    }
+    assert_eq!(said, ["chat new9:firing:0 new1:firing:0:r1 old:firing:0:r1"]);
 }
 
 #[test]
@@ -146,7 +162,7 @@ fn an_outage_of_an_hour_delays_and_gives_one_notice_for_each_open_alert() {
             }
             engine.done(&delivery, outcome, now_ms);
         }
-        now_ms = engine.next_due_ms().unwrap_or(end_ms).max(now_ms + 1);
+        now_ms = engine.next_due_ms(now_ms).unwrap_or(end_ms).max(now_ms + 1);
     }
     assert_eq!(tries[..11], [0, 1, 3, 7, 15, 31, 63, 127, 255, 511, 811]);
     assert!(tries.len() < 200);
@@ -242,8 +258,82 @@ fn inhibition_holds_back_and_lets_go() {
     engine.take(alert("short", "/1", State::Resolved, "warning"), false, 2 * MINUTE);
     assert_eq!(flush(&mut engine, 10 * MINUTE), [""; 0]);
     engine.take(alert("c", "/1", State::Resolved, "critical"), false, 20 * MINUTE);
-    assert_eq!(flush(&mut engine, 20 * MINUTE), ["chat c:resolved:0 same:firing:0", "pager c:resolved:0"]);
+    assert_eq!(flush(&mut engine, 20 * MINUTE), ["chat same:firing:0 c:resolved:0", "pager c:resolved:0"]);
     assert!(!engine.alerts.contains_key("short"));
+}
+
+#[test]
+fn a_silence_holds_back_lets_go_and_is_in_the_journal() {
+    let silence = |id: &str, from_ms: i64, until_ms: i64| {
+        let made = Silence::new(vec!["page=/1".into()], from_ms, until_ms, "ada".into(), "deploy".into());
+        silence::Ready::new(Silence { id: id.into(), ..made }).unwrap()
+    };
+    let mut engine = Engine::new(routing(json!({})));
+    engine.take(alert("told", "/1", State::Firing, "warning"), false, 0);
+    assert_eq!(flush(&mut engine, MINUTE), ["chat told:firing:0"]);
+    engine.silence(silence("s", 2 * MINUTE, 60 * MINUTE), MINUTE).unwrap();
+    engine.silence(silence("later", 120 * MINUTE, 180 * MINUTE), MINUTE).unwrap();
+    for (id, page) in [("same", "/1"), ("other", "/2"), ("short", "/1")] {
+        engine.take(alert(id, page, State::Firing, "critical"), false, 2 * MINUTE);
+    }
+    assert_eq!(flush(&mut engine, 2 * MINUTE), ["pager other:firing:0"]);
+    engine.take(alert("short", "/1", State::Resolved, "critical"), false, 3 * MINUTE);
+    engine.take(alert("told", "/1", State::Resolved, "warning"), false, 3 * MINUTE);
+    // Who was told hears of the end all the same.
+    assert_eq!(flush(&mut engine, 10 * MINUTE), ["chat other:firing:0 told:resolved:0"]);
+    assert!(!engine.alerts.contains_key("short"));
+    let entries: Vec<_> =
+        engine.changes().unwrap().into_iter().filter_map(|c| Some((c.kind.to_string(), c.value?))).collect();
+    let mut engine = Engine::restore(routing(json!({})), &entries).unwrap();
+    assert_eq!(engine.silences(10 * MINUTE).count(), 1);
+    assert_eq!(flush(&mut engine, 59 * MINUTE), [""; 0]);
+    // A newer record ends it before its time.
+    engine.silence(silence("s", 2 * MINUTE, 58 * MINUTE), 59 * MINUTE).unwrap();
+    assert_eq!(flush(&mut engine, 59 * MINUTE), ["chat same:firing:0", "pager same:firing:0"]);
+    assert_eq!(engine.silences(120 * MINUTE).count(), 1);
+    flush(&mut engine, 180 * MINUTE);
+    let gone = engine.changes().unwrap().into_iter().filter(|c| c.kind == "silence" && c.value.is_none());
+    assert_eq!(gone.map(|change| change.key).collect::<Vec<_>>(), ["later", "s"]);
+}
+
+#[test]
+fn a_muted_route_says_nothing_and_then_what_is_left() {
+    // The first minutes of the first hour of 1970; only `pager` is muted.
+    let muted = |end: &str| {
+        json!({
+            "time_intervals": [
+                { "name": "night", "time_intervals": [{ "times": [{ "start_time": "00:02", "end_time": end }] }] },
+            ],
+            "route": { "receiver": "chat", "group_wait": "0s", "routes": [
+                { "matchers": ["severity=critical"], "receiver": "pager", "group_wait": "0s", "continue": true,
+                  "mute_time_intervals": ["night"] },
+                { "matchers": [] },
+            ]},
+        })
+    };
+    let mut engine = Engine::new(routing(muted("02:00")));
+    engine.take(alert("told", "/1", State::Firing, "critical"), false, 0);
+    assert_eq!(flush(&mut engine, 0), ["chat told:firing:0", "pager told:firing:0"]);
+    for id in ["short", "long"] {
+        engine.take(alert(id, "/2", State::Firing, "critical"), false, 10 * MINUTE);
+    }
+    for id in ["short", "told"] {
+        engine.take(alert(id, "/2", State::Resolved, "critical"), false, 20 * MINUTE);
+    }
+    let night = flush(&mut engine, 119 * MINUTE);
+    assert!(night.iter().all(|said| said.starts_with("chat")) && night.len() == 2, "{night:?}");
+    assert_eq!(flush(&mut engine, 120 * MINUTE), ["pager long:firing:0 told:resolved:0"]);
+    // What began in the evening and was over in the night is told: only what began in the night is not.
+    let mut engine = Engine::new(routing(muted("02:00")));
+    engine.take(alert("a", "/1", State::Firing, "critical"), false, MINUTE);
+    engine.take(alert("a", "/1", State::Resolved, "critical"), false, 10 * MINUTE);
+    flush(&mut engine, 10 * MINUTE);
+    let entries: Vec<_> =
+        engine.changes().unwrap().into_iter().filter_map(|c| Some((c.kind.to_string(), c.value?))).collect();
+    // The night is shorter in the configuration that it starts with: groups that are there keep to it.
+    let mut engine = Engine::restore(routing(muted("00:30")), &entries).unwrap();
+    assert_eq!(flush(&mut engine, 29 * MINUTE), [""; 0]);
+    assert_eq!(flush(&mut engine, 30 * MINUTE), ["pager a:firing:0", "pager a:resolved:0"]);
 }
 
 #[test]
@@ -255,6 +345,47 @@ fn what_was_over_before_the_first_start_is_not_told() {
     engine.take(alert("open", "/", State::Firing, "critical"), true, 0);
     assert_eq!(flush(&mut engine, MINUTE), ["chat open:firing:0", "pager open:firing:0"]);
     assert_eq!(engine.take(alert("old", "/", State::Resolved, "critical"), false, 0), Taken::Copy);
+}
+
+#[test]
+fn an_acknowledgement_stops_repeats_until_it_becomes_worse_and_pagerduty_hears_of_it() {
+    let pagerduty = json!({ "name": "pager", "pagerduty": { "routing_key": "${{ secrets.KEY }}" } });
+    let mut engine = Engine::new(routing(json!({ "receivers": [pagerduty, { "name": "chat" }] })));
+    assert!(!engine.acknowledge("a", 0));
+    engine.take(alert("a", "/", State::Firing, "critical"), false, 0);
+    // Nobody was told yet; that it fires comes first.
+    assert!(engine.acknowledge("a", 0));
+    assert_eq!(flush(&mut engine, 0), ["pager a:firing:0", "pager a:acknowledged:0"]);
+    assert_eq!(flush(&mut engine, MINUTE), ["chat a:firing:0"]);
+    let entries: Vec<_> =
+        engine.changes().unwrap().into_iter().filter_map(|c| Some((c.kind.to_string(), c.value?))).collect();
+    let document = json!({ "receivers": [
+        { "name": "pager", "pagerduty": { "routing_key": "${{ secrets.KEY }}" } }, { "name": "chat" },
+    ]});
+    let mut engine = Engine::restore(routing(document), &entries).unwrap();
+    assert!(engine.acknowledge("a", 2 * MINUTE), "once more is no news");
+    assert_eq!(flush(&mut engine, 600 * MINUTE), [""; 0]);
+    engine.take(escalated("a", "/", "critical"), false, 600 * MINUTE);
+    assert_eq!(flush(&mut engine, 600 * MINUTE), ["chat a:escalated:1", "pager a:escalated:1"]);
+    assert_eq!(flush(&mut engine, 840 * MINUTE), ["chat a:escalated:1:r1", "pager a:escalated:1:r1"]);
+    engine.acknowledge("a", 841 * MINUTE);
+    engine.take(alert("a", "/", State::Resolved, "critical"), false, 842 * MINUTE);
+    assert_eq!(flush(&mut engine, 900 * MINUTE), ["chat a:resolved:0", "pager a:resolved:0"]);
+}
+
+#[test]
+fn who_hears_of_each_alert_by_a_request_has_one_on_its_way() {
+    let pagerduty = json!({ "name": "pager", "pagerduty": { "routing_key": "${{ secrets.KEY }}" } });
+    let mut engine = Engine::new(routing(json!({ "receivers": [pagerduty, { "name": "chat" }] })));
+    engine.take(alert("a", "/", State::Firing, "critical"), false, 0);
+    engine.take(alert("a", "/", State::Resolved, "critical"), false, 0);
+    engine.take(alert("b", "/", State::Firing, "critical"), false, 0);
+    let pager = |said: Vec<String>| said.into_iter().filter(|text| text.starts_with("pager")).collect::<Vec<_>>();
+    assert_eq!(pager(flush(&mut engine, 0)), ["pager a:firing:0", "pager b:firing:0", "pager a:resolved:0"]);
+    // The group still has its interval.
+    engine.take(alert("c", "/", State::Firing, "critical"), false, MINUTE);
+    assert_eq!(pager(flush(&mut engine, 4 * MINUTE)), [""; 0]);
+    assert_eq!(pager(flush(&mut engine, 5 * MINUTE)), ["pager c:firing:0"]);
 }
 
 #[test]

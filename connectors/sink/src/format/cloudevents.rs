@@ -1,6 +1,7 @@
 //! CloudEvents 1.0, structured JSON: one event for an alert; `id` is the key of the notice.
 
 use crate::engine::Notice;
+use perfstream_core::time::TimeParser;
 use serde_json::{Value, json};
 
 /// The body of one event.
@@ -11,12 +12,14 @@ pub fn body(notice: &Notice) -> Value {
         "type": format!("perfstream.alert.{}", alert.transition),
         "source": format!("/perfstream/{}/{}", percent(&alert.pipeline), percent(&alert.stage)),
         "id": notice.key(),
-        "subject": alert.alert_id,
         "datacontenttype": "application/json",
         "data": alert,
     });
     // An attribute that is not known must not be there.
-    if !alert.timestamp.is_empty() {
+    if !alert.alert_id.is_empty() {
+        event["subject"] = alert.alert_id.as_str().into();
+    }
+    if TimeParser::default().parse_text(&alert.timestamp).is_some() {
         event["time"] = alert.timestamp.as_str().into();
     }
     event

@@ -1,4 +1,5 @@
-//! Slack, incoming webhook with Block Kit: header ≤ 150 characters, section ≤ 3000, ≤ 50 blocks.
+//! Slack, incoming webhook with Block Kit: header ≤ 150 characters, section ≤ 3000, ≤ 50 blocks, and all of
+//! them together ≤ 13,200 (seen by others, not documented).
 //! What is longer is cut, never refused.
 
 use crate::engine::Delivery;
@@ -7,21 +8,29 @@ use serde_json::{Value, json};
 
 /// Three blocks each, and one for the rest, are 49.
 const MAX_SHOWN: usize = 16;
+/// Characters of all blocks; what does not fit is counted. The first notice always fits.
+const MAX_CHARS: usize = 10_000;
 
 /// The body of one message.
 pub fn body(delivery: &Delivery, texts: &Texts) -> Value {
     let mut blocks = Vec::new();
     let mut titles = Vec::new();
+    let mut chars = 0;
     for notice in delivery.notices.iter().take(MAX_SHOWN) {
         let title = texts.title(&delivery.receiver, notice);
-        let text = texts.text(&delivery.receiver, notice);
-        blocks.push(json!({ "type": "header", "text": { "type": "plain_text", "text": cut(&title, 150) } }));
-        let text = cut_escaped(&escape(&text), 3000);
-        blocks.push(json!({ "type": "section", "text": { "type": "mrkdwn", "text": text } }));
+        let header = cut(&title, 150);
+        let text = cut_escaped(&escape(&texts.text(&delivery.receiver, notice)), 3000);
+        chars += header.chars().count() + text.chars().count();
+        if chars > MAX_CHARS {
+            break;
+        }
+        blocks.push(json!({ "type": "header", "text": { "type": "plain_text", "text": header } }));
+        // Without `verbatim` Slack looks for names in it.
+        blocks.push(json!({ "type": "section", "text": { "type": "mrkdwn", "text": text, "verbatim": true } }));
         blocks.push(json!({ "type": "divider" }));
         titles.push(title);
     }
-    let rest = delivery.notices.len().saturating_sub(MAX_SHOWN);
+    let rest = delivery.notices.len() - titles.len();
     if rest > 0 {
         let text = format!("and {rest} more");
         blocks.push(json!({ "type": "context", "elements": [{ "type": "plain_text", "text": text }] }));

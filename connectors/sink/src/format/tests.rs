@@ -46,6 +46,9 @@ fn bodies() {
     golden("slack", &slack::body(&both, &texts()));
     golden("pagerduty-trigger", &pagerduty::body("pager", &both.notices[0], &texts(), "***"));
     golden("pagerduty-resolve", &pagerduty::body("pager", &both.notices[1], &texts(), "***"));
+    let mut taken = notice("a1", State::Firing);
+    taken.alert.transition = crate::alert::ACKNOWLEDGED.into();
+    golden("pagerduty-acknowledge", &pagerduty::body("pager", &taken, &texts(), "***"));
     golden("webhook", &webhook::body(&both, &texts()));
     golden("cloudevents", &cloudevents::body(&both.notices[1]));
     golden("alertmanager", &alertmanager::body(&both, &texts(), 1_767_226_000_000));
@@ -62,7 +65,7 @@ fn limits_of_slack_and_pagerduty() {
     let body = slack::body(&many, &texts());
     let blocks = body["blocks"].as_array().unwrap();
     assert!(blocks.len() <= 50);
-    assert_eq!(blocks.last().unwrap()["elements"][0]["text"], "and 24 more");
+    assert_eq!(blocks.last().unwrap()["elements"][0]["text"], "and 37 more");
     for block in blocks.iter().filter(|block| block["type"] != "divider" && block["type"] != "context") {
         let max = if block["type"] == "header" { 150 } else { 3000 };
         assert!(block["text"]["text"].as_str().unwrap().chars().count() <= max);
@@ -71,4 +74,41 @@ fn limits_of_slack_and_pagerduty() {
     let event = pagerduty::body("pager", &long, &texts(), "***");
     assert!(event["dedup_key"].as_str().unwrap().chars().count() <= 255);
     assert!(event["payload"]["summary"].as_str().unwrap().chars().count() <= 1024);
+}
+
+#[test]
+fn a_set_of_labels_is_once_in_a_request_to_alertmanager_and_fires_if_one_does() {
+    for order in [["a", "b"], ["b", "a"]] {
+        let notices = order.map(|id| notice(id, if id == "a" { State::Resolved } else { State::Firing })).to_vec();
+        let body = alertmanager::body(&delivery(notices), &texts(), 1_767_226_000_000);
+        assert_eq!(body.as_array().unwrap().len(), 1, "{body}");
+        assert!(body[0]["endsAt"].as_str().unwrap() > "2026-01-01T05", "{body}");
+    }
+}
+
+#[test]
+fn an_escalation_that_was_not_told_of_ends_under_both_severities() {
+    let mut over = notice("a", State::Resolved);
+    over.alert.step = 1;
+    over.alert.severity = "critical".into();
+    over.alert.labels.insert("http.route".into(), "/".into());
+    // Its events are ahead of the clock.
+    over.alert.started_at = "2030-01-01T00:00:00Z".into();
+    let body = alertmanager::body(&delivery(vec![over]), &texts(), 1_767_226_000_000);
+    let severities: Vec<&str> =
+        body.as_array().unwrap().iter().filter_map(|alert| alert["labels"]["severity"].as_str()).collect();
+    assert_eq!(severities, ["critical", "error", "info", "warning"]);
+    for alert in body.as_array().unwrap() {
+        assert!(alert["startsAt"].as_str() <= alert["endsAt"].as_str(), "{alert}");
+        assert_eq!(alert["labels"]["http_route"], "/");
+    }
+}
+
+#[test]
+fn an_event_that_pagerduty_would_refuse_is_made_smaller() {
+    let mut large = notice("a", State::Firing);
+    large.alert.values.insert("sample".into(), "x".repeat(600_000).into());
+    let event = pagerduty::body("pager", &large, &texts(), "***");
+    assert!(event.to_string().len() < 512_000);
+    assert_eq!(event["payload"]["custom_details"]["record"], "alerts/0@17");
 }

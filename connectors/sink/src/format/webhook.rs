@@ -32,12 +32,16 @@ fn one(notice: &Notice, labels: &Labels, annotations: &Labels) -> Value {
         "status": alert.state.name(),
         "labels": labels,
         "annotations": annotations,
-        "startsAt": alert.started_at,
-        // What Alertmanager writes for an alert without an end.
-        "endsAt": alert.ended_at.as_deref().unwrap_or("0001-01-01T00:00:00Z"),
+        "startsAt": time(Some(&alert.started_at)),
+        "endsAt": time(alert.ended_at.as_deref()),
         "generatorURL": "",
         "fingerprint": alert.alert_id,
     })
+}
+
+/// Alertmanager writes the first year where there is no time.
+fn time(text: Option<&str>) -> &str {
+    text.filter(|text| !text.is_empty()).unwrap_or("0001-01-01T00:00:00Z")
 }
 
 /// Texts of an alert beside its labels.

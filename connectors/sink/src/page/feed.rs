@@ -2,7 +2,7 @@
 
 use super::model::Model;
 use anyhow::Result;
-use perfstream_log::{LogRecord, Place, Read};
+use perfstream_log::{LogRecord, Place, Read, inbox};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,11 +18,6 @@ const WAIT: Duration = Duration::from_millis(20);
 const PAUSE: Duration = Duration::from_millis(100);
 /// Topics and partitions that appear are seen after this long.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
-
-/// Where a pipeline takes requests.
-pub fn inbox(pipeline: &str) -> String {
-    format!("{pipeline}-inbox")
-}
 
 /// Opens the log anew.
 pub type Connect = Arc<dyn Fn() -> Result<Place> + Send + Sync>;

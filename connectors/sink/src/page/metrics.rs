@@ -1,6 +1,6 @@
 //! The page's numbers in OpenMetrics' text format.
 
-use super::model::{Model, Newest};
+use super::model::{Model, SeriesKey};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -20,7 +20,7 @@ pub fn exposition(model: &Model, viewers: usize) -> Result<String, std::fmt::Err
     let mut registry = Registry::default();
     let (values, expected) = (Floats::default(), Floats::default());
     for newest in model.newest() {
-        let labels: Labels = labels(&newest).into_iter().map(|(name, value)| (name, escaped(&value))).collect();
+        let labels: Labels = labels(newest.key).into_iter().map(|(name, value)| (name, escaped(&value))).collect();
         if let Some(usual) = newest.expected {
             expected.get_or_create(&labels).set(usual);
         }
@@ -46,8 +46,7 @@ pub fn exposition(model: &Model, viewers: usize) -> Result<String, std::fmt::Err
 }
 
 /// The labels of a series; ours go before the user's where both have a name.
-pub fn labels(newest: &Newest<'_>) -> Labels {
-    let key = newest.key;
+pub fn labels(key: &SeriesKey) -> Labels {
     let own = [("pipeline", Some(&key.pipeline)), ("field", Some(&key.field)), ("metric", Some(&key.metric))];
     let own = own.into_iter().chain([("window", key.window.as_ref())]);
     let mut labels: Labels = own.filter_map(|(name, value)| Some((name.to_string(), value?.clone()))).collect();

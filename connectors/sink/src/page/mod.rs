@@ -6,8 +6,8 @@
 
 mod feed;
 mod guard;
-mod metrics;
-mod model;
+pub(crate) mod metrics;
+pub(crate) mod model;
 mod routes;
 
 pub use feed::{Connect, Feed};

@@ -131,6 +131,31 @@ pub struct Newest<'m> {
     pub expected: Option<f64>,
 }
 
+/// Series, time in milliseconds, value and expected value of each point of a record of the topic of
+/// dashboards; an error says why it is no such record.
+pub fn points(record: &[u8]) -> Result<Vec<(SeriesKey, i64, f64, Option<f64>)>, serde_json::Error> {
+    let Record::Frame { dashboard, pipeline, points, .. } = serde_json::from_slice(record)? else {
+        return Ok(Vec::new());
+    };
+    let plain = |point: Incoming| {
+        let (key, time_ms, point) = point.parts(&dashboard, &pipeline);
+        (key, time_ms, point.value, point.expected.map(|expected| expected.value))
+    };
+    Ok(points.into_iter().map(plain).collect())
+}
+
+impl Incoming {
+    /// Its series, its time and the rest.
+    fn parts(self, dashboard: &str, pipeline: &str) -> (SeriesKey, i64, Point) {
+        // A map of labels is in the order of names, so its text is the key.
+        let labels = Value::Object(self.labels).to_string();
+        let (dashboard, pipeline) = (dashboard.to_string(), pipeline.to_string());
+        let Incoming { field, metric, window, time_ms, value, count, expected, prediction, anomaly, offset, .. } = self;
+        let key = SeriesKey { dashboard, pipeline, field, metric, window, labels };
+        (key, time_ms, Point { value, count, expected, prediction, anomaly, offset })
+    }
+}
+
 impl Model {
     /// Takes a record of the topic of dashboards. `Ok(true)` if it has changed what is shown; an error says
     /// why it is no such record.
@@ -159,23 +184,12 @@ impl Model {
     }
 
     fn take_point(&mut self, dashboard: &str, pipeline: &str, partition: u32, point: Incoming) -> bool {
-        // A map of labels is in the order of names, so its text is the key.
-        let labels = Value::Object(point.labels).to_string();
-        let key = SeriesKey {
-            dashboard: dashboard.into(),
-            pipeline: pipeline.into(),
-            field: point.field,
-            metric: point.metric,
-            window: point.window,
-            labels,
-        };
+        let (key, time_ms, point) = point.parts(dashboard, pipeline);
         if !self.series.contains_key(&key) && self.series.len() >= MAX_SERIES {
             self.make_room();
         }
         let series = self.series.entry(key).or_default();
         series.partition = partition;
-        let Incoming { time_ms, value, count, expected, prediction, anomaly, offset, .. } = point;
-        let point = Point { value, count, expected, prediction, anomaly, offset };
         let before = series.points.insert(time_ms, point.clone());
         if series.points.len() > MAX_POINTS {
             series.points.pop_first();

@@ -1,6 +1,6 @@
 //! The page's routes.
 
-use super::feed::{Connect, Feed, Told, inbox};
+use super::feed::{Connect, Feed, Told};
 use super::guard::{COOKIE_NAME, Guard, Refused};
 use super::metrics;
 use anyhow::{Context, Result};
@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::{Stream, stream};
-use perfstream_log::{NewRecord, Place, Read};
+use perfstream_log::{NewRecord, Place, Read, inbox};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::convert::Infallible;

@@ -9,9 +9,10 @@ use crate::secret::{Secret, Secrets};
 use anyhow::{Context, Result, bail};
 use reqwest::blocking::{Client, Response};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// An answer is read up to here.
 const MAX_ANSWER_BYTES: u64 = 64 << 10;
@@ -25,7 +26,21 @@ pub struct Request {
     /// Type of the body
     pub content_type: &'static str,
     /// Body
-    pub body: String,
+    pub body: Vec<u8>,
+}
+
+/// Where requests go, and what they may do.
+pub struct Address<'a> {
+    /// May hold references to secrets
+    pub url: &'a str,
+    /// By name; values may hold references to secrets
+    pub headers: &'a BTreeMap<String, String>,
+    /// May it be `http`?
+    pub allow_http: bool,
+    /// May it be an address that only some can reach?
+    pub allow_private: bool,
+    /// Longest time of a request
+    pub timeout: Duration,
 }
 
 /// A service, its secrets resolved.
@@ -38,22 +53,28 @@ pub struct Service {
 impl Service {
     /// Makes a client for a receiver that is told by HTTP.
     pub fn new(receiver: &Receiver, target: Target<'_>, secrets: &Secrets) -> Result<Service> {
-        let mut headers = HeaderMap::new();
-        let url = match target {
-            Target::Slack(slack) => slack.url.clone(),
-            Target::PagerDuty(pagerduty) => pagerduty.url.clone().unwrap_or_else(|| pagerduty::URL.into()),
-            Target::Alertmanager(to) => format!("{}/api/v2/alerts", to.url.trim_end_matches('/')),
-            Target::Webhook(webhook) => {
-                for (name, value) in &webhook.headers {
-                    headers.insert(HeaderName::from_bytes(name.as_bytes())?, header(name, &secrets.resolve(value)?)?);
-                }
-                webhook.url.clone()
-            }
+        let none = BTreeMap::new();
+        let (url, headers) = match target {
+            Target::Slack(slack) => (slack.url.clone(), &none),
+            Target::PagerDuty(pagerduty) => (pagerduty.url.clone().unwrap_or_else(|| pagerduty::URL.into()), &none),
+            Target::Alertmanager(to) => (format!("{}/api/v2/alerts", to.url.trim_end_matches('/')), &none),
+            Target::Webhook(webhook) => (webhook.url.clone(), &webhook.headers),
             Target::Email(_) | Target::Command(_) => bail!("no receiver by HTTP"),
         };
-        let url = secrets.resolve(&url)?;
-        let parsed = guard::check_url(url.reveal(), receiver.allow_http, receiver.allow_private)?;
-        let client = client(receiver, parsed.scheme() == "https")?;
+        let Receiver { allow_http, allow_private, .. } = *receiver;
+        let address = Address { url: &url, headers, allow_http, allow_private, timeout: timeout(receiver.timeout) };
+        Service::at(&address, secrets)
+    }
+
+    /// Makes a client for an address.
+    pub fn at(address: &Address<'_>, secrets: &Secrets) -> Result<Service> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in address.headers {
+            headers.insert(HeaderName::from_bytes(name.as_bytes())?, header(name, &secrets.resolve(value)?)?);
+        }
+        let url = secrets.resolve(address.url)?;
+        let parsed = guard::check_url(url.reveal(), address.allow_http, address.allow_private)?;
+        let client = client(address, parsed.scheme() == "https")?;
         Ok(Service { client, url, headers })
     }
 
@@ -93,17 +114,17 @@ fn header(name: &str, value: &Secret) -> Result<HeaderValue> {
     Ok(header)
 }
 
-fn client(receiver: &Receiver, https: bool) -> Result<Client> {
+fn client(address: &Address<'_>, https: bool) -> Result<Client> {
     let client = Client::builder()
         .use_preconfigured_tls(tls(https)?)
-        .https_only(!receiver.allow_http)
+        .https_only(!address.allow_http)
         // A redirect or a proxy would go where nothing was checked.
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .referer(false)
-        .dns_resolver(Arc::new(Resolver { allow_private: receiver.allow_private }))
-        .timeout(timeout(receiver))
-        .connect_timeout(timeout(receiver))
+        .dns_resolver(Arc::new(Resolver { allow_private: address.allow_private }))
+        .timeout(address.timeout)
+        .connect_timeout(address.timeout)
         .user_agent(concat!("perfstream-sink/", env!("CARGO_PKG_VERSION")));
     client.build().context("cannot make an HTTP client")
 }
@@ -142,7 +163,7 @@ fn retry_after_ms(text: &str, now: SystemTime) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::UNIX_EPOCH;
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {

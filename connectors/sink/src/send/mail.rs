@@ -51,7 +51,7 @@ impl Mailer {
             from: email.from.parse().context("from")?,
             to: email.to.iter().map(|to| to.parse()).collect::<Result<_, _>>().context("to")?,
             allow_private: receiver.allow_private,
-            timeout: timeout(receiver),
+            timeout: timeout(receiver.timeout),
         })
     }
 

@@ -151,7 +151,7 @@ fn an_alert_and_its_end_are_one_thread_over_starttls() -> Result<()> {
     let mut server = Server::start("starttls", Some(PASSWORD))?;
     let dir = tempfile::tempdir()?;
     append(dir.path(), &[record("a", "firing"), record("a", "resolved")])?;
-    let options = Options { topic: "alerts".into(), once: true, past: true };
+    let options = Options { topic: "alerts".into(), silences: "silences".into(), once: true, past: true };
     let journal = Journal::open(&dir.path().join("sink.db"))?;
     let receivers = server.receivers(login());
     let sink = Sink::new(&receivers, &server.secrets(), journal, Place::embedded(dir.path())?, options)?;

@@ -3,7 +3,7 @@
 mod joins;
 
 use super::calendar::Calendar;
-use super::config::{Config, check_names, nearest, unknown};
+use super::config::{Config, check_names, unknown};
 use super::derive::{Derived, Deriver, Metrics};
 use super::lookup::Table;
 use super::plan::{Name, Plan, Read, Rename, Target};
@@ -11,6 +11,7 @@ use crate::config::{Issue, Issues, fail_on_errors};
 use crate::ratings::{METRICS, Metric};
 use crate::row::{Fields, Kind};
 use crate::stage::Context;
+use crate::zone;
 
 struct Builder<'b> {
     config: &'b Config,
@@ -183,16 +184,12 @@ impl Builder<'_> {
 
     fn calendar(&mut self) -> Option<Calendar> {
         let name = &self.config.time_zone;
-        let calendar = Calendar::parse(name);
-        if calendar.is_none() {
-            let city = |zone: &&str| zone.rsplit('/').next().is_some_and(|c| c.eq_ignore_ascii_case(name));
-            let hint = match Calendar::names().find(city).or_else(|| nearest(name, Calendar::names())) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => "such as `UTC`, `Europe/Berlin` or `+02:00`".into(),
-            };
-            self.error("time_zone", format!("expected an IANA time zone or an offset, found `{name}`"), &hint);
+        let zone = zone::parse(name);
+        if zone.is_none() {
+            let message = format!("expected an IANA time zone or an offset, found `{name}`");
+            self.error("time_zone", message, &zone::hint(name));
         }
-        calendar
+        zone.map(Calendar::new)
     }
 
     fn drops(&mut self) {

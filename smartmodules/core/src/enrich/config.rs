@@ -1,7 +1,7 @@
 //! What stands under `with:` of an `enrich` step.
 
 use super::derive::Derived;
-use crate::config::{Issue, Issues};
+use crate::config::{Issue, Issues, nearest};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -132,38 +132,6 @@ pub struct LookupConfig {
     /// Values for fields that the row does not have, or when there is no row, `{field: value}`
     /// by the name in `fields`. Default: null.
     pub default: BTreeMap<String, serde_json::Value>,
-}
-
-/// ` did you mean …`, if one of the candidates is close.
-pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let name = name.to_lowercase();
-    candidates
-        .into_iter()
-        .map(|c| (distance(&name, &c.to_lowercase()), c))
-        .filter(|(d, _)| *d <= (name.chars().count() / 3).max(1))
-        .min_by_key(|(d, _)| *d)
-        .map(|(_, c)| c)
-}
-
-/// Edits from one text to the other (Levenshtein), `_` and `-` being the same.
-fn distance(a: &str, b: &str) -> usize {
-    let plain = |c: char| if c == '_' { '-' } else { c };
-    let b: Vec<char> = b.chars().map(plain).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().map(plain).enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (y, above) in b.iter().zip(row.iter_mut().skip(1)) {
-            let cost = (diagonal + (x != *y) as usize).min(left + 1).min(*above + 1);
-            diagonal = *above;
-            *above = cost;
-            left = cost;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or(0)
 }
 
 /// An issue about an unknown word, with the nearest known one or all of them.
