@@ -9,8 +9,9 @@ use std::process::Command;
 const MAIL: &str = "aiosmtpd::";
 const MAIL_SERVER: &str = "aiosmtpd==1.4.6";
 const ALERTMANAGER: &str = "prometheus_alertmanager::";
+const PROMETHEUS: &str = "prometheus_server::";
 /// Where these tests lie in their program, so that other runs can leave them out.
-pub const ALL: [&str; 2] = [MAIL, ALERTMANAGER];
+pub const ALL: [&str; 3] = [MAIL, ALERTMANAGER, PROMETHEUS];
 
 /// Runs them; skipped where the program cannot be had.
 pub fn check(tally: &mut Tally) {
@@ -18,11 +19,14 @@ pub fn check(tally: &mut Tally) {
         Some(python) => test(tally, "the sink against a mail server", MAIL, "PERFSTREAM_TEST_PYTHON", &python),
         None => tally.skip("mail to a real server", "needs python3 with venv and the package aiosmtpd"),
     }
-    match debian::program("prometheus-alertmanager", &["prometheus-alertmanager"]) {
-        Ok(path) => {
-            test(tally, "the sink against an Alertmanager", ALERTMANAGER, "PERFSTREAM_TEST_ALERTMANAGER", &path);
+    for (package, name, tests, variable) in [
+        ("prometheus-alertmanager", "an Alertmanager", ALERTMANAGER, "PERFSTREAM_TEST_ALERTMANAGER"),
+        ("prometheus", "a Prometheus", PROMETHEUS, "PERFSTREAM_TEST_PROMETHEUS"),
+    ] {
+        match debian::program(package, &[package]) {
+            Ok(path) => test(tally, &format!("the sink against {name}"), tests, variable, &path),
+            Err(why) => tally.skip(name, &why),
         }
-        Err(why) => tally.skip("a real Alertmanager", &why),
     }
 }
 

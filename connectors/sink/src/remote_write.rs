@@ -14,7 +14,7 @@ use crate::secret::Secrets;
 use crate::send::http::{Address, Request, Service};
 use crate::send::{Failure, timeout};
 use anyhow::{Context, Result};
-use batch::Batch;
+use batch::{Batch, Value};
 use perfstream_log::{Place, Read};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -34,6 +34,15 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// Pauses after failures: this, doubled each time.
 const FIRST_PAUSE_MS: i64 = 1000;
 const LONGEST_PAUSE_MS: i64 = 300_000;
+
+/// A request is cut in two at most so often to find the values that a store refuses.
+const MAX_SPLITS: usize = 200;
+
+/// Why a store does not want a request.
+struct Refused {
+    content: bool,
+    message: String,
+}
 
 /// How to run.
 #[derive(Clone)]
@@ -174,35 +183,49 @@ impl Writer {
         Ok(())
     }
 
-    /// Sends what was read until it is accepted or refused, and takes note of it.
+    /// Sends what was read until it is accepted or refused, and takes note of it. What was not when it is
+    /// stopped is read again at the next start.
     fn send(&mut self, stop: &Arc<AtomicBool>) -> Result<()> {
-        let samples = self.batch.len() as u64;
-        if samples > 0 && !self.deliver(samples, stop)? {
-            return Ok(());
+        let mut parts = vec![self.batch.drain()];
+        let mut split = 0;
+        while let Some(mut values) = parts.pop() {
+            if values.is_empty() {
+                continue;
+            }
+            let Some(answer) = self.deliver(&values, stop)? else { return Ok(()) };
+            let samples = values.len() as u64;
+            match answer {
+                Ok(()) => {
+                    self.summary.samples += samples;
+                    self.count("perfstream_remote_write_samples_total", samples);
+                }
+                // A store refuses all of a request for one value of it, so the others are sent without it.
+                Err(Refused { content: true, .. }) if values.len() > 1 && split < MAX_SPLITS => {
+                    split += 1;
+                    let rest = values.split_off(values.len() / 2);
+                    parts.extend([rest, values]);
+                }
+                Err(Refused { message, .. }) => {
+                    tracing::error!("remote_write {} has refused {samples} samples: {message}", self.name);
+                    self.summary.refused += samples;
+                    self.count("perfstream_remote_write_refused_total", samples);
+                }
+            }
         }
-        self.batch.clear();
         let positions: Vec<Position> = self.positions.values().cloned().collect();
         self.journal.commit(&[], &positions)
     }
 
-    /// False if it was stopped before the store had answered.
-    fn deliver(&mut self, samples: u64, stop: &Arc<AtomicBool>) -> Result<bool> {
-        let body = self.batch.encode().context("a request is too large for Snappy")?;
+    /// Tries until there is an answer; None if it was stopped before.
+    fn deliver(&mut self, values: &[Value], stop: &Arc<AtomicBool>) -> Result<Option<Result<(), Refused>>> {
+        let body = batch::encode(values).context("a request is too large for Snappy")?;
+        let key = blake3::hash(&body).to_hex().to_string();
         let mut failures = 0;
         while !stop.load(Ordering::SeqCst) {
-            let key = blake3::hash(&body).to_hex().to_string();
-            match self.service.post(Request { key, content_type: CONTENT_TYPE, body: body.clone() }) {
-                Ok(()) => {
-                    self.summary.samples += samples;
-                    self.count("perfstream_remote_write_samples_total", samples);
-                    return Ok(true);
-                }
-                Err(Failure::Never { message }) => {
-                    tracing::error!("remote_write {} has refused {samples} samples: {message}", self.name);
-                    self.summary.refused += samples;
-                    self.count("perfstream_remote_write_refused_total", samples);
-                    return Ok(true);
-                }
+            let request = Request { key: key.clone(), content_type: CONTENT_TYPE, body: body.clone() };
+            match self.service.post(request) {
+                Ok(()) => return Ok(Some(Ok(()))),
+                Err(Failure::Never { content, message }) => return Ok(Some(Err(Refused { content, message }))),
                 Err(Failure::Later { wait_ms, message }) => {
                     let pause_ms = (FIRST_PAUSE_MS << failures.min(20)).min(LONGEST_PAUSE_MS).max(wait_ms);
                     failures += 1;
@@ -216,7 +239,7 @@ impl Writer {
                 }
             }
         }
-        Ok(false)
+        Ok(None)
     }
 
     fn count(&self, name: &'static str, n: u64) {

@@ -31,6 +31,8 @@ pub(crate) enum Failure {
     },
     /// The receiver does not want it, however often it is sent
     Never {
+        /// Is it what it holds (400), so that a part of it may be welcome?
+        content: bool,
         /// Why
         message: String,
     },
@@ -104,7 +106,7 @@ impl Sender {
             Err(Failure::Later { wait_ms, message }) => {
                 Some(Sent { outcome: Outcome::Unavailable { wait_ms }, message })
             }
-            Err(Failure::Never { message }) => {
+            Err(Failure::Never { message, .. }) => {
                 refused.0.extend(notices.iter().map(Notice::key));
                 refused.1 = message;
                 None

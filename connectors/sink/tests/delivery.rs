@@ -3,8 +3,7 @@
 mod common;
 
 use anyhow::{Context, Result};
-use common::{Service, append, record};
-use perfstream_log::embedded::Log;
+use common::{Service, append, append_to, record};
 use perfstream_log::{NewRecord, Place};
 use perfstream_sink::config::Receivers;
 use perfstream_sink::engine::Outcome;
@@ -94,13 +93,13 @@ fn a_silence_in_the_log_holds_notices_back_until_a_record_ends_it() -> Result<()
     let far_ms = 4_000_000_000_000;
     let no_silence = NewRecord { log_time_ms: 0, key: None, value: b"{}".to_vec() };
     let silences = [silence("s", "page=/a", far_ms), no_silence, silence("old", "page=/b", 1)];
-    Log::open(dir.path())?.commit(|writer| writer.append("silences", 0, &silences))?;
+    append_to(dir.path(), "silences", &silences)?;
     let keys = || service.accepted().into_iter().map(|(_, key, _)| key).collect::<Vec<_>>();
     // The silence is known before anybody is told of anything.
     assert_eq!(run_once(dir.path(), &receivers)?.notices, 2);
     assert_eq!(keys(), ["b:firing:0", "c:firing:0"]);
     assert_eq!(run_once(dir.path(), &receivers)?.notices, 0, "the journal has it after a restart");
-    Log::open(dir.path())?.commit(|writer| writer.append("silences", 0, &[silence("s", "page=/a", 1)]))?;
+    append_to(dir.path(), "silences", &[silence("s", "page=/a", 1)])?;
     assert_eq!(run_once(dir.path(), &receivers)?.notices, 1);
     assert_eq!(keys(), ["b:firing:0", "c:firing:0", "a:firing:0"]);
     Ok(())
@@ -183,7 +182,7 @@ fn an_acknowledgement_in_the_inbox_reaches_pagerduty() -> Result<()> {
         NewRecord { log_time_ms: 0, key: None, value: value.to_string().into_bytes() }
     };
     let requests = [request("true_positive"), request("acknowledged")];
-    Log::open(dir.path())?.commit(|writer| writer.append("lcp-inbox", 0, &requests))?;
+    append_to(dir.path(), "lcp-inbox", &requests)?;
     assert_eq!(run()?.notices, 1);
     assert_eq!(run()?.notices, 0);
     let got = service.accepted();

@@ -5,17 +5,25 @@ use crate::page::metrics::{self, Labels};
 use crate::page::model;
 use prost::Message;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Series whose newest time is remembered; beyond it all are forgotten, and a sample may be refused as old.
 const MAX_SERIES: usize = 100_000;
 
-/// Samples that wait to be sent, by series and time.
+/// A value of a series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Value {
+    labels: Arc<Labels>,
+    time_ms: i64,
+    value: f64,
+}
+
+/// Values that wait to be sent.
 #[derive(Debug, Default)]
 pub struct Batch {
-    series: BTreeMap<Labels, BTreeMap<i64, f64>>,
-    samples: usize,
-    /// Time of the newest sample that was taken, by series
-    newest: BTreeMap<Labels, i64>,
+    values: Vec<Value>,
+    /// Time of the newest value that was taken, by series
+    newest: BTreeMap<Arc<Labels>, i64>,
 }
 
 impl Batch {
@@ -42,31 +50,29 @@ impl Batch {
         if self.newest.len() >= MAX_SERIES && !self.newest.contains_key(&labels) {
             self.newest.clear();
         }
+        let labels = Arc::new(labels);
         self.newest.insert(labels.clone(), time_ms);
-        self.series.entry(labels).or_default().insert(time_ms, value);
-        self.samples += 1;
+        self.values.push(Value { labels, time_ms, value });
     }
 
-    /// Samples that wait.
-    pub fn len(&self) -> usize {
-        self.samples
+    /// All that wait, those of a series oldest first.
+    pub fn drain(&mut self) -> Vec<Value> {
+        std::mem::take(&mut self.values)
     }
+}
 
-    /// All that wait, as the body of a request: protocol buffers, compressed by Snappy's block format.
-    pub fn encode(&self) -> Result<Vec<u8>, snap::Error> {
-        let series = |(labels, samples): (&Labels, &BTreeMap<i64, f64>)| TimeSeries {
-            labels: labels.iter().map(|(name, value)| Label { name: name.clone(), value: value.clone() }).collect(),
-            samples: samples.iter().map(|(time_ms, value)| Sample { value: *value, timestamp: *time_ms }).collect(),
-        };
-        let request = WriteRequest { timeseries: self.series.iter().map(series).collect() };
-        snap::raw::Encoder::new().compress_vec(&request.encode_to_vec())
+/// The body of a request: protocol buffers, compressed by Snappy's block format.
+pub fn encode(values: &[Value]) -> Result<Vec<u8>, snap::Error> {
+    let mut series: BTreeMap<&Labels, Vec<Sample>> = BTreeMap::new();
+    for Value { labels, time_ms, value } in values {
+        series.entry(labels).or_default().push(Sample { value: *value, timestamp: *time_ms });
     }
-
-    /// They are sent, or refused.
-    pub fn clear(&mut self) {
-        self.series.clear();
-        self.samples = 0;
-    }
+    let one = |(labels, samples): (&Labels, Vec<Sample>)| TimeSeries {
+        labels: labels.iter().map(|(name, value)| Label { name: name.clone(), value: value.clone() }).collect(),
+        samples,
+    };
+    let request = WriteRequest { timeseries: series.into_iter().map(one).collect() };
+    snap::raw::Encoder::new().compress_vec(&request.encode_to_vec())
 }
 
 #[cfg(test)]
@@ -94,8 +100,9 @@ mod tests {
         batch.take(frame(&[(1, 10.0), (2, 20.0), (2, 21.0), (1, 11.0)]).as_bytes()).unwrap();
         batch.take(br#"{"type":"layout","dashboard":"d","pipeline":"lcp","layout":{}}"#).unwrap();
         assert!(batch.take(b"no record").is_err());
-        assert_eq!(batch.len(), 4);
-        let bytes = snap::raw::Decoder::new().decompress_vec(&batch.encode().unwrap()).unwrap();
+        let values = batch.drain();
+        assert_eq!(values.len(), 4);
+        let bytes = snap::raw::Decoder::new().decompress_vec(&encode(&values).unwrap()).unwrap();
         let request = WriteRequest::decode(&*bytes).unwrap();
         let series: Vec<(String, Vec<(i64, f64)>)> = request
             .timeseries
@@ -114,8 +121,7 @@ mod tests {
                 (labels("perfstream_value"), vec![(1, 10.0), (2, 20.0)]),
             ]
         );
-        batch.clear();
         batch.take(frame(&[(2, 20.0), (3, 30.0)]).as_bytes()).unwrap();
-        assert_eq!(batch.len(), 2, "what was sent is not sent again");
+        assert_eq!(batch.drain().len(), 2, "what was sent is not sent again");
     }
 }

@@ -7,6 +7,7 @@ use crate::format::pagerduty;
 use crate::guard::{self, Resolver};
 use crate::secret::{Secret, Secrets};
 use anyhow::{Context, Result, bail};
+use reqwest::StatusCode;
 use reqwest::blocking::{Client, Response};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use std::collections::BTreeMap;
@@ -102,7 +103,7 @@ impl Service {
         let message = format!("the answer is {status}{more}");
         match status.is_server_error() || [408, 425, 429].contains(&status.as_u16()) {
             true => Err(Failure::Later { wait_ms: asked_wait_ms(&answer), message }),
-            false => Err(Failure::Never { message }),
+            false => Err(Failure::Never { content: status == StatusCode::BAD_REQUEST, message }),
         }
     }
 }

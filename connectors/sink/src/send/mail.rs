@@ -67,7 +67,7 @@ impl Mailer {
                 // Was it taken for anybody? Then it is told, and the others are named in the log.
                 let accepted = results.iter().any(Result::is_ok);
                 match results.into_iter().find_map(Result::err) {
-                    Some(Failure::Never { message }) if accepted => {
+                    Some(Failure::Never { message, .. }) if accepted => {
                         tracing::error!(receiver = delivery.receiver, "not all addresses were accepted: {message}");
                         Ok(())
                     }
@@ -138,7 +138,9 @@ fn tls(email: &Email, host: &str) -> Result<Tls> {
 
 fn failure(error: &Error) -> Failure {
     match error.status() {
-        Some(code) if error.is_permanent() => Failure::Never { message: format!("the mail server answers {code}") },
+        Some(code) if error.is_permanent() => {
+            Failure::Never { content: false, message: format!("the mail server answers {code}") }
+        }
         Some(code) => Failure::later(anyhow!("the mail server answers {code}")),
         None => Failure::later(anyhow!("{error}")),
     }

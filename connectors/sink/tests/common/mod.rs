@@ -78,6 +78,10 @@ pub fn record(id: &str, state: &str) -> NewRecord {
 }
 
 pub fn append(dir: &Path, records: &[NewRecord]) -> Result<()> {
-    Log::open(dir)?.commit(|writer| writer.append("alerts", 0, records))?;
+    append_to(dir, "alerts", records)
+}
+
+pub fn append_to(dir: &Path, topic: &str, records: &[NewRecord]) -> Result<()> {
+    Log::open(dir)?.commit(|writer| writer.append(topic, 0, records))?;
     Ok(())
 }

@@ -2,7 +2,8 @@
 //! body of its own webhook. PERFSTREAM_TEST_ALERTMANAGER names it; amtool lies beside it.
 
 use crate::common::{Service, append, record};
-use anyhow::{Context, Result, bail, ensure};
+use crate::process::{Process, now_ms, wait};
+use anyhow::{Context, Result, ensure};
 use perfstream_log::{NewRecord, Place};
 use perfstream_sink::config::Receivers;
 use perfstream_sink::journal::Journal;
@@ -12,68 +13,41 @@ use perfstream_sink::run::{Options, Sink};
 use perfstream_sink::secret::Secrets;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-const START_WITHIN: Duration = Duration::from_secs(20);
-const ANSWER_WITHIN: Duration = Duration::from_secs(20);
-
-struct Alertmanager {
-    child: Child,
-    url: String,
-    _dir: tempfile::TempDir,
-}
+struct Alertmanager(Process);
 
 fn program() -> Result<PathBuf> {
     Ok(std::env::var_os("PERFSTREAM_TEST_ALERTMANAGER").context("PERFSTREAM_TEST_ALERTMANAGER is not set")?.into())
 }
 
 impl Alertmanager {
-    /// Starts it on a free port of loopback, by itself.
+    /// By itself, without others of its kind.
     fn start(config: &Value) -> Result<Alertmanager> {
-        let dir = tempfile::tempdir()?;
-        let file = dir.path().join("alertmanager.yml");
-        std::fs::write(&file, config.to_string())?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let child = Command::new(program()?)
-            .arg(format!("--config.file={}", file.display()))
-            .arg(format!("--storage.path={}", dir.path().join("data").display()))
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            .arg("--cluster.listen-address=")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("the Alertmanager")?;
-        let alertmanager = Alertmanager { child, url: format!("http://127.0.0.1:{port}"), _dir: dir };
-        let until = Instant::now() + START_WITHIN;
-        while alertmanager.get("/-/ready").is_err() {
-            ensure!(Instant::now() < until, "the Alertmanager does not answer");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        Ok(alertmanager)
+        let args = |dir: &Path, listen: &str| {
+            let file = dir.join("alertmanager.yml");
+            std::fs::write(&file, config.to_string())?;
+            Ok(vec![
+                format!("--config.file={}", file.display()),
+                format!("--storage.path={}", dir.join("data").display()),
+                format!("--web.listen-address={listen}"),
+                "--cluster.listen-address=".to_string(),
+            ])
+        };
+        Ok(Alertmanager(Process::start(&program()?, args)?))
     }
 
-    fn get(&self, path: &str) -> Result<String> {
-        // A client wants a provider of TLS even where it speaks none; that there is one already is no error.
-        _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::blocking::Client::builder().no_proxy().build()?;
-        Ok(client.get(format!("{}{path}", self.url)).send()?.error_for_status()?.text()?)
+    fn url(&self) -> &str {
+        &self.0.url
     }
 
     /// Labels of the alerts that it holds for active.
     fn active(&self) -> Result<Vec<Labels>> {
-        let alerts: Vec<Value> = serde_json::from_str(&self.get("/api/v2/alerts?active=true")?)?;
+        let alerts: Vec<Value> = serde_json::from_str(&self.0.get("/api/v2/alerts?active=true")?)?;
         alerts.iter().map(|alert| Ok(serde_json::from_value(alert["labels"].clone())?)).collect()
-    }
-}
-
-impl Drop for Alertmanager {
-    fn drop(&mut self) {
-        _ = self.child.kill();
-        _ = self.child.wait();
     }
 }
 
@@ -103,24 +77,12 @@ fn changed(record: &NewRecord, changes: &Value) -> Result<NewRecord> {
     Ok(NewRecord { value: value.to_string().into_bytes(), ..record.clone() })
 }
 
-/// Waits until a check holds.
-fn wait(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
-    let until = Instant::now() + ANSWER_WITHIN;
-    while !holds()? {
-        if Instant::now() > until {
-            bail!("{what} does not come about");
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    Ok(())
-}
-
 #[test]
 #[ignore = "needs an Alertmanager"]
 fn it_holds_an_alert_that_rises_and_ends() -> Result<()> {
     let quiet = json!({ "route": { "receiver": "nobody" }, "receivers": [{ "name": "nobody" }] });
     let alertmanager = Alertmanager::start(&quiet)?;
-    let receivers = told(json!({ "alertmanager": { "url": alertmanager.url } }));
+    let receivers = told(json!({ "alertmanager": { "url": alertmanager.url() } }));
     let dir = tempfile::tempdir()?;
     let warning = changed(&record("a", "firing"), &json!({ "severity": "warning" }))?;
     append(dir.path(), &[warning, record("b", "firing")])?;
@@ -176,7 +138,7 @@ fn our_webhook_has_the_shape_of_its_own() -> Result<()> {
     let started = json!({ "started_at": now, "timestamp": now });
     let dir = tempfile::tempdir()?;
     append(dir.path(), &[changed(&record("a", "firing"), &started)?, changed(&record("b", "firing"), &started)?])?;
-    send(dir.path(), &told(json!({ "alertmanager": { "url": alertmanager.url } })))?;
+    send(dir.path(), &told(json!({ "alertmanager": { "url": alertmanager.url() } })))?;
     let theirs = || service.accepted().into_iter().filter(|(path, ..)| path == "/theirs").map(|(_, _, body)| body);
     wait("its webhook", || Ok(theirs().next().is_some()))?;
     std::fs::remove_file(dir.path().join("sink.db"))?;
@@ -295,10 +257,6 @@ fn routes_lead_where_its_own_lead() -> Result<()> {
     Ok(())
 }
 
-fn now_ms() -> Result<i64> {
-    Ok(i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?)
-}
-
 const WEEKDAYS: [&str; 7] = ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
 const ZONES: [&str; 5] = ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Pacific/Auckland"];
 
@@ -378,7 +336,7 @@ fn the_same_routes_are_silent_now() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let records: Vec<NewRecord> = (0..ROUTES).map(|n| record(&n.to_string(), "firing")).collect();
     append(dir.path(), &records)?;
-    send(dir.path(), &told(json!({ "alertmanager": { "url": alertmanager.url } })))?;
+    send(dir.path(), &told(json!({ "alertmanager": { "url": alertmanager.url() } })))?;
     let got = || -> BTreeSet<String> {
         let bodies = service.accepted().into_iter().filter(|(path, ..)| path == "/theirs");
         bodies.filter_map(|(_, _, body)| Some(body["groupLabels"]["page"].as_str()?.to_string())).collect()
