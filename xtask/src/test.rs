@@ -58,17 +58,17 @@ fn fuzzed_front(tally: &mut Tally) {
     tally.step("the front of perfstream that is fuzzed", command.current_dir(root()));
 }
 
-/// 25 kills of the embedded run, and of workers on a cluster where there is a server.
+/// 25 kills of the embedded run and of the sink, and of workers on a cluster where there is a server.
 fn kills(tally: &mut Tally) {
-    for cluster in [false, true] {
-        if cluster && kill::server().is_none() {
-            tally.skip("kills of workers on a cluster", kill::NO_SERVER);
-            continue;
-        }
-        match kill::harness(&kill::Args::rounds(25, cluster)) {
-            Ok(mut harness) => tally.counted("cargo xtask kill", &mut harness),
-            Err(error) => tally.fail("cargo xtask kill", &format!("{error:#}")),
-        }
+    let mut count = |name: &str, harness: anyhow::Result<Command>| match harness {
+        Ok(mut harness) => tally.counted(name, &mut harness),
+        Err(error) => tally.fail(name, &format!("{error:#}")),
+    };
+    count("cargo xtask kill", kill::harness(&kill::Args::rounds(25, false)));
+    count("cargo xtask kill --sink", kill::connector_harness(&kill::Args::rounds(25, false), "kill_sink"));
+    match kill::server() {
+        Some(_) => count("cargo xtask kill --cluster", kill::harness(&kill::Args::rounds(25, true))),
+        None => tally.skip("kills of workers on a cluster", kill::NO_SERVER),
     }
 }
 

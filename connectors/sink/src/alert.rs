@@ -66,9 +66,86 @@ pub struct Alert {
     /// Its end
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window_end: Option<Value>,
+    /// The anomaly that the detector found in it
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anomaly_id: Option<String>,
+    /// What the detector said of that; no part of the record
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anomaly: Option<Anomaly>,
     /// The record in the log: `alerts/0@17`, topic, partition and offset
     #[serde(default)]
     pub place: String,
+}
+
+/// What is told of an anomaly record, as the stage `detect` writes it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Anomaly {
+    /// Which one
+    pub anomaly_id: String,
+    /// A sentence for people
+    pub summary: String,
+    /// What was expected at least and at most
+    pub range: Option<(f64, f64)>,
+    /// What it was compared with
+    pub baseline: Option<Baseline>,
+    /// What it is made of
+    pub contributions: Vec<Contribution>,
+}
+
+/// What an anomaly was compared with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// Begin, RFC 3339
+    pub from: String,
+    /// Number of values
+    pub n: u64,
+}
+
+/// Share of a feature in an anomaly.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Contribution {
+    /// Name
+    pub feature: String,
+    /// 0 to 1
+    pub share: f64,
+}
+
+impl Anomaly {
+    /// Reads a record.
+    pub fn parse(bytes: &[u8]) -> Result<Anomaly, serde_json::Error> {
+        serde_json::from_slice(bytes)
+    }
+
+    /// How bad against what: `lcp of page=/ is 53 % above 1002.1; 905.3 to 1098.9 is usual, by 240 values since …`
+    pub fn usual(&self) -> String {
+        let mut text = self.summary.clone();
+        if let Some((low, high)) = self.range {
+            text.push_str(&format!("; {} to {} is usual", short(low), short(high)));
+        }
+        if let Some(Baseline { from, n }) = &self.baseline {
+            text.push_str(&format!(", by {n} values since {from}"));
+        }
+        text
+    }
+
+    /// What it mostly is, if it is of several things: `lcp 80 %, cls 20 %`
+    pub fn cause(&self) -> String {
+        if self.contributions.len() < 2 {
+            return String::new();
+        }
+        let mut parts: Vec<&Contribution> = self.contributions.iter().filter(|part| part.share >= 0.1).collect();
+        parts.sort_by(|a, b| b.share.total_cmp(&a.share));
+        let parts: Vec<String> = parts.iter().map(|p| format!("{} {:.0} %", p.feature, p.share * 100.0)).collect();
+        parts.join(", ")
+    }
+}
+
+/// At most four digits that say something.
+fn short(value: f64) -> String {
+    let digits = if value.abs() >= 1000.0 { 0 } else { 3 };
+    let text = format!("{value:.digits$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').into() } else { text }
 }
 
 /// Transition of a notice that says that somebody takes care of the alert; no record has it.

@@ -30,6 +30,9 @@ pub struct Receivers {
     /// Prometheus and what speaks like it, to which the values on the dashboards go
     #[serde(default)]
     pub remote_write: Vec<RemoteWrite>,
+    /// Address of the live page, such as `https://perfstream.example.com`: notices link to their alert there.
+    /// Default: no links.
+    pub page: Option<String>,
     /// May receivers of type `command` run programs? Default: false.
     #[serde(default)]
     pub allow_commands: bool,

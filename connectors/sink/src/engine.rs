@@ -8,6 +8,7 @@
 //!
 //! Cost: `take` logarithmic in the open alerts; `begin` linear in the groups and their members.
 
+mod anomalies;
 mod done;
 mod due;
 mod inhibit;
@@ -26,6 +27,7 @@ use crate::alert::{Alert, State};
 use crate::matcher::Labels;
 use crate::routing::{Routing, Told};
 use crate::silence;
+use anomalies::Anomalies;
 use serde::{Deserialize, Serialize};
 use state::{Group, Member, Open, Pause, Waiting};
 use std::collections::{BTreeMap, BTreeSet};
@@ -108,6 +110,7 @@ pub struct Engine {
     closed_order: BTreeMap<u64, String>,
     receivers_paused: BTreeMap<String, Pause>,
     failed: BTreeMap<u64, Failed>,
+    anomalies: Anomalies,
     /// By id; none that is over
     silences: BTreeMap<String, silence::Ready>,
     /// Receivers that a delivery is on its way to
@@ -126,6 +129,7 @@ impl Engine {
             closed_order: BTreeMap::new(),
             receivers_paused: BTreeMap::new(),
             failed: BTreeMap::new(),
+            anomalies: Anomalies::default(),
             silences: BTreeMap::new(),
             busy: BTreeSet::new(),
             dirty: BTreeSet::new(),

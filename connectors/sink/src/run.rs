@@ -32,6 +32,8 @@ pub struct Options {
     pub topic: String,
     /// Topic with silences
     pub silences: String,
+    /// Topic with anomalies, of which notices tell
+    pub anomalies: String,
     /// End when all that is there is read and was sent or failed; groups do not wait
     pub once: bool,
     /// On the first start, tell also of alerts that were over before
@@ -107,7 +109,7 @@ impl Sink {
         let clock = Clock::new();
         let mut threads = BTreeMap::new();
         for receiver in &receivers.receivers {
-            let sender = Sender::new(receiver, secrets)?;
+            let sender = Sender::new(receiver, receivers.page.as_deref(), secrets)?;
             let (to, deliveries) = mpsc::channel();
             let tell = tell.clone();
             std::thread::Builder::new()

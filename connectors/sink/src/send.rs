@@ -74,13 +74,13 @@ struct Part<'d> {
 }
 
 impl Sender {
-    /// Resolves secrets and makes a client.
-    pub fn new(receiver: &Receiver, secrets: &Secrets) -> Result<Sender> {
-        Sender::make(receiver, secrets).with_context(|| format!("receiver {}", receiver.name))
+    /// Resolves secrets and makes a client. Notices link to the live page at `page`.
+    pub fn new(receiver: &Receiver, page: Option<&str>, secrets: &Secrets) -> Result<Sender> {
+        Sender::make(receiver, page, secrets).with_context(|| format!("receiver {}", receiver.name))
     }
 
-    fn make(receiver: &Receiver, secrets: &Secrets) -> Result<Sender> {
-        let texts = Texts::new(receiver.title.as_deref(), receiver.text.as_deref())?;
+    fn make(receiver: &Receiver, page: Option<&str>, secrets: &Secrets) -> Result<Sender> {
+        let texts = Texts::new(receiver.title.as_deref(), receiver.text.as_deref())?.with_page(page);
         let way = match receiver.target().context("expected one kind of receiver")? {
             Target::Command(_) => Way::Command,
             Target::Email(email) => Way::Mail(mail::Mailer::new(receiver, email, secrets)?),

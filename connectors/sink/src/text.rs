@@ -3,7 +3,8 @@
 //! A template knows `status` (firing or resolved), `repeat`, `receiver`, `rule`, `pipeline`, `stage`,
 //! `severity`, `transition`, `step`, `summary`, `condition`, `started_at`, `ended_at`, `reason`,
 //! `window`, `window_start`, `window_end`, `alert_id`, `place` (topic/partition@offset of the alert
-//! record), the maps `labels` and `values`, and both as texts: `where` and `how`.
+//! record), the maps `labels` and `values`, and both as texts: `where` and `how`; of an anomaly `usual` (how bad
+//! against what) and `cause`, else empty; `link` to the alert on the live page, if its address is known.
 //! Control characters of what records bring are taken out.
 
 use crate::alert::plain;
@@ -21,13 +22,20 @@ const TEXT: &str = "\
 {% if ended_at %}, until {{ ended_at }}{% if reason %} ({{ reason }}){% endif %}{% endif %}
 {% if how %}{{ how }}, condition: {{ condition }}
 {% endif -%}
+{% if usual %}{{ usual }}
+{% endif -%}
+{% if cause %}mostly {{ cause }}
+{% endif -%}
 {% if window_start %}window {{ window }} from {{ window_start }} to {{ window_end }}
 {% endif -%}
-pipeline {{ pipeline }}, alert {{ alert_id }}, record {{ place }}";
+pipeline {{ pipeline }}, alert {{ alert_id }}, record {{ place }}\
+{% if link %}
+{{ link }}{% endif %}";
 
 /// Templates of one receiver.
 pub struct Texts {
     environment: Environment<'static>,
+    page: Option<String>,
 }
 
 /// Says what is wrong with a template; it is tried on an empty notice.
@@ -45,7 +53,25 @@ impl Texts {
         environment.set_undefined_behavior(UndefinedBehavior::Chainable);
         environment.add_template_owned("title", title.unwrap_or(TITLE).to_string())?;
         environment.add_template_owned("text", text.unwrap_or(TEXT).to_string())?;
-        Ok(Texts { environment })
+        Ok(Texts { environment, page: None })
+    }
+
+    /// With links to the live page at this address.
+    pub fn with_page(mut self, page: Option<&str>) -> Texts {
+        self.page = page.map(|page| page.trim_end_matches('/').to_string());
+        self
+    }
+
+    /// Address of the live page, or nothing.
+    pub fn page(&self) -> &str {
+        self.page.as_deref().unwrap_or_default()
+    }
+
+    /// The alert on the live page.
+    pub fn link(&self, notice: &Notice) -> Option<String> {
+        let page = self.page.as_deref()?;
+        let id: String = url::form_urlencoded::byte_serialize(notice.alert.alert_id.as_bytes()).collect();
+        Some(format!("{page}/#alert={id}"))
     }
 
     /// The first line.
@@ -61,7 +87,7 @@ impl Texts {
     /// A template that fails on one notice, or says nothing of it, must not keep it back: the plain facts stand for it.
     fn of(&self, template: &str, receiver: &str, notice: &Notice) -> String {
         let plain = || format!("{} is {}", notice.alert.rule, notice.alert.state.name());
-        let text = self.render(template, facts(receiver, notice)).unwrap_or_else(|error| {
+        let text = self.render(template, self.facts(receiver, notice)).unwrap_or_else(|error| {
             tracing::warn!(receiver, template, "the template failed: {error}");
             plain()
         });
@@ -70,16 +96,22 @@ impl Texts {
         if text.trim().is_empty() { plain() } else { text }
     }
 
+    fn facts(&self, receiver: &str, notice: &Notice) -> Value {
+        let alert = &notice.alert;
+        let status = alert.state.name();
+        let (place, how) = (pairs(&alert.labels), pairs(&alert.values));
+        let (usual, cause) =
+            alert.anomaly.as_ref().map(|anomaly| (anomaly.usual(), anomaly.cause())).unwrap_or_default();
+        let link = self.link(notice).unwrap_or_default();
+        context! {
+            status, receiver, usual, cause, link, repeat => notice.repeat, where => place, how => how,
+            ..Value::from(Serde(alert))
+        }
+    }
+
     fn render(&self, template: &str, facts: Value) -> Result<String, minijinja::Error> {
         Ok(self.environment.get_template(template)?.render(facts)?.trim().to_string())
     }
-}
-
-fn facts(receiver: &str, notice: &Notice) -> Value {
-    let alert = &notice.alert;
-    let status = alert.state.name();
-    let (place, how) = (pairs(&alert.labels), pairs(&alert.values));
-    context! { status, receiver, repeat => notice.repeat, where => place, how => how, ..Value::from(Serde(alert)) }
 }
 
 /// `browser=Chrome, page=/checkout`
@@ -113,6 +145,32 @@ mod tests {
              p75_lcp=6200, condition: p75_lcp > 6000\n\
              window one_minute from 2026-01-01T00:04:00Z to 2026-01-01T00:05:00Z\n\
              pipeline lcp, alert 5d0c, record alerts/0@17"
+        );
+    }
+
+    #[test]
+    fn an_anomaly_says_how_bad_against_what_and_there_is_a_link() {
+        let record = serde_json::json!({
+            "kind": "anomaly", "anomaly_id": "x", "state": "open", "value": 1530, "expected": 1002.1,
+            "range": [905.34, 1098.9], "direction": "up",
+            "contributions": [{ "feature": "cls", "share": 0.15 }, { "feature": "lcp", "share": 0.8 },
+                              { "feature": "fid", "share": 0.05 }],
+            "baseline": { "value": 1031.5, "from": "2026-01-05T08:00:00Z", "to": "2026-01-05T10:00:00Z", "n": 240 },
+            "summary": "lcp of page=/ is 53 % above 1002.1000",
+        });
+        let mut alert = example("5d/0c", State::Firing);
+        alert.anomaly = Some(crate::alert::Anomaly::parse(record.to_string().as_bytes()).unwrap());
+        let texts = Texts::new(None, None).unwrap().with_page(Some("https://perf.example.com/"));
+        assert_eq!(
+            texts.text("chat", &Notice { alert, repeat: 0 }),
+            "LCP Critical is firing\n\
+             critical, since 2026-01-01T00:05:00Z\n\
+             p75_lcp=6200, condition: p75_lcp > 6000\n\
+             lcp of page=/ is 53 % above 1002.1000; 905.34 to 1099 is usual, by 240 values since 2026-01-05T08:00:00Z\n\
+             mostly lcp 80 %, cls 15 %\n\
+             window one_minute from 2026-01-01T00:04:00Z to 2026-01-01T00:05:00Z\n\
+             pipeline lcp, alert 5d/0c, record alerts/0@17\n\
+             https://perf.example.com/#alert=5d%2F0c"
         );
     }
 

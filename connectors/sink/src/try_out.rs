@@ -16,7 +16,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Sends a test alert and its end to one receiver; an error says why it was not accepted.
 pub fn send_test(receivers: &Receivers, secrets: &Secrets, name: &str) -> Result<()> {
     let receiver = receivers.get(name).with_context(|| format!("there is no receiver `{name}`"))?;
-    let sender = Sender::new(receiver, secrets)?;
+    let sender = Sender::new(receiver, receivers.page.as_deref(), secrets)?;
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64;
     for state in ["firing", "resolved"] {
         let delivery = test_delivery(name, state, now_ms)?;

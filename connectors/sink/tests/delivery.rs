@@ -3,7 +3,7 @@
 mod common;
 
 use anyhow::{Context, Result};
-use common::{Service, append, append_to, record};
+use common::{Service, append, append_to, options, record};
 use perfstream_log::{NewRecord, Place};
 use perfstream_sink::config::Receivers;
 use perfstream_sink::engine::Outcome;
@@ -25,7 +25,7 @@ fn hook(receiver: Value) -> Receivers {
 }
 
 fn sink(dir: &Path, receivers: &Receivers, once: bool) -> Result<Sink> {
-    let options = Options { topic: "alerts".into(), silences: "silences".into(), once, past: true };
+    let options = Options { once, ..options() };
     let place = Place::embedded(dir)?;
     Sink::new(receivers, &Secrets::default(), Journal::open(&dir.join("sink.db"))?, place, options)
 }
@@ -141,11 +141,10 @@ fn every_kind_of_http_receiver() -> Result<()> {
         append(dir.path(), &[record("a", "firing"), record("a", "resolved")])?;
         let receivers = hook(receiver);
         assert!(receivers.lint().is_empty(), "{:?}", receivers.lint());
-        let options = Options { topic: "alerts".into(), silences: "silences".into(), once: true, past: true };
         let place = Place::embedded(dir.path())?;
         let journal = Journal::open(&dir.path().join("sink.db"))?;
         let secrets = Secrets { dir: Some(secrets.path().into()) };
-        let summary = Sink::new(&receivers, &secrets, journal, place, options)?.run(&AtomicBool::new(false))?;
+        let summary = Sink::new(&receivers, &secrets, journal, place, options())?.run(&AtomicBool::new(false))?;
         assert_eq!((summary.notices, summary.failures), (2, 0), "{path}");
         let got = service.accepted();
         assert!(got[got.len() - 2..].iter().all(|(url, ..)| url == path), "{got:?}");
@@ -170,10 +169,9 @@ fn an_acknowledgement_in_the_inbox_reaches_pagerduty() -> Result<()> {
     std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
     let receivers = hook(json!({ "pagerduty": { "routing_key": "${{ secrets.KEY }}", "url": service.url } }));
     let run = || -> Result<Summary> {
-        let options = Options { topic: "alerts".into(), silences: "silences".into(), once: true, past: true };
         let journal = Journal::open(&dir.path().join("sink.db"))?;
         let secrets = Secrets { dir: Some(secrets.path().into()) };
-        Sink::new(&receivers, &secrets, journal, Place::embedded(dir.path())?, options)?.run(&AtomicBool::new(false))
+        Sink::new(&receivers, &secrets, journal, Place::embedded(dir.path())?, options())?.run(&AtomicBool::new(false))
     };
     append(dir.path(), &[record("a", "firing"), record("b", "firing")])?;
     assert_eq!(run()?.notices, 2);
@@ -189,6 +187,28 @@ fn an_acknowledgement_in_the_inbox_reaches_pagerduty() -> Result<()> {
     let (_, key, body) = got.last().context("an acknowledgement")?;
     assert_eq!((key.as_str(), &body["event_action"]), ("a:acknowledged:0", &json!("acknowledge")));
     assert_eq!(body["dedup_key"], got[0].2["dedup_key"]);
+    Ok(())
+}
+
+#[test]
+fn a_notice_tells_of_the_anomaly_that_its_alert_names() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let service = Service::start(0);
+    let mut receivers = hook(json!({ "webhook": { "url": service.url, "format": "alertmanager" } }));
+    receivers.page = Some("https://perf.example.com".into());
+    let mut alert: Value = serde_json::from_slice(&record("a", "firing").value)?;
+    alert["anomaly_id"] = "x".into();
+    let record = |value: Value| NewRecord { log_time_ms: 0, key: None, value: value.to_string().into_bytes() };
+    append(dir.path(), &[record(alert)])?;
+    let anomaly = json!({ "kind": "anomaly", "anomaly_id": "x", "summary": "lcp is 53 % above 1002", "range": [900, 1100],
+        "baseline": { "value": 1000, "from": "2026-01-05T08:00:00Z", "to": "2026-01-05T10:00:00Z", "n": 240 } });
+    append_to(dir.path(), "anomalies", &[record(anomaly), record(json!([1]))])?;
+    assert_eq!(run_once(dir.path(), &receivers)?.notices, 1);
+    let told = &service.accepted()[0].2["alerts"][0];
+    let text = told["annotations"]["description"].as_str().context("a text")?;
+    let usual = "\nlcp is 53 % above 1002; 900 to 1100 is usual, by 240 values since 2026-01-05T08:00:00Z\n";
+    assert!(text.contains(usual), "{text}");
+    assert_eq!(told["generatorURL"], "https://perf.example.com/#alert=a");
     Ok(())
 }
 
@@ -219,7 +239,7 @@ fn a_failure_shows_no_secret() -> Result<()> {
     let url = "http://127.0.0.1:1/canary-path";
     let receivers = hook(json!({ "webhook": { "url": url, "format": "cloudevents",
         "headers": { "X-Token": "canary-header" } } }));
-    let sender = perfstream_sink::send::Sender::new(&receivers.receivers[0], &Secrets::default())?;
+    let sender = perfstream_sink::send::Sender::new(&receivers.receivers[0], None, &Secrets::default())?;
     let sent = sender.send(&delivery("a")?, 0);
     assert!(sent.outcome == Outcome::Unavailable { wait_ms: 0 } && !sent.message.is_empty(), "{sent:?}");
     assert!(!format!("{sent:?}").contains("canary"), "{sent:?}");
@@ -230,7 +250,7 @@ fn a_failure_shows_no_secret() -> Result<()> {
 fn a_receiver_may_say_how_long_it_wants_to_be_left_in_peace() -> Result<()> {
     let service = Service::start(0);
     let receivers = hook(json!({ "webhook": { "url": format!("{}/busy", service.url), "format": "cloudevents" } }));
-    let sender = perfstream_sink::send::Sender::new(&receivers.receivers[0], &Secrets::default())?;
+    let sender = perfstream_sink::send::Sender::new(&receivers.receivers[0], None, &Secrets::default())?;
     assert_eq!(sender.send(&delivery("a")?, 0).outcome, Outcome::Unavailable { wait_ms: 7000 });
     Ok(())
 }

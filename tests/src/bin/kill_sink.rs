@@ -96,7 +96,13 @@ fn sink(args: &Args, place: &str, journal: &Path, url: &str) -> Result<()> {
         "receivers": [receiver(EACH, "cloudevents"), receiver(GROUPS, "alertmanager")],
         "route": { "group_wait": "5ms", "group_interval": "20ms", "routes": [route(EACH), route(GROUPS)] },
     }))?;
-    let options = Options { topic: TOPIC.into(), silences: "silences".into(), once: false, past: true };
+    let options = Options {
+        topic: TOPIC.into(),
+        silences: "silences".into(),
+        anomalies: "anomalies".into(),
+        once: false,
+        past: true,
+    };
     let journal = Journal::open(journal)?;
     Sink::new(&receivers, &Secrets::default(), journal, place, options)?.run(&AtomicBool::new(false))?;
     Ok(())

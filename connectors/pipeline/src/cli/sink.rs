@@ -103,6 +103,9 @@ struct RunArgs {
     /// Topic with silences
     #[arg(long, value_name = "TOPIC", default_value = silence::SILENCES)]
     silences: String,
+    /// Topic with anomalies, of which notices tell
+    #[arg(long, value_name = "TOPIC", default_value = "anomalies")]
+    anomalies: String,
     /// File of what is read and sent; with --data by default DIR/sink.db
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
@@ -211,8 +214,8 @@ fn tell(
     };
     let writers = write_out(args, receivers, &secrets, &journal, connect, stop)?;
     let journal = Journal::open(&journal)?;
-    let (topic, silences) = (args.topic.clone(), args.silences.clone());
-    let options = Options { topic, silences, once: args.once, past: args.past };
+    let (topic, silences, anomalies) = (args.topic.clone(), args.silences.clone(), args.anomalies.clone());
+    let options = Options { topic, silences, anomalies, once: args.once, past: args.past };
     let summary = Sink::new(receivers, &secrets, journal, log, options)?.run(stop)?;
     eprintln!(
         "{} records, {} notices accepted, {} refused, {} deliveries failed, {} bad records",

@@ -79,6 +79,15 @@ function draw() {
   document.title = fires.length ? `(${fires.length}) ${shown.name}` : shown.name;
   if (store.newest) setAttribute($('link'), 'title', `newest value: ${time(store.newest)}`);
   fillFilters();
+  follow();
+}
+
+/** A link from a notice names an alert: it opens when it is there. */
+function follow() {
+  const story = chosen.alert && store.stories().find(({ id }) => id === chosen.alert);
+  if (!story) return;
+  choose('alert', '');
+  detail.open(story, shown.layout);
 }
 
 function seriesOf(panel) {
@@ -196,6 +205,11 @@ function nextTheme() {
 $('theme').addEventListener('click', nextTheme);
 $('filters').addEventListener('submit', (event) => event.preventDefault());
 document.addEventListener('visibilitychange', schedule);
+window.addEventListener('hashchange', () => {
+  const alert = new URLSearchParams(location.hash.slice(1)).get('alert');
+  if (alert) chosen.alert = alert;
+  schedule();
+});
 document.addEventListener('keydown', (event) => {
   if (event.target.closest('input, select, dialog') || event.ctrlKey || event.metaKey || event.altKey) return;
   const jobs = { '/': () => $('filters').querySelector('select')?.focus(), a: () => document.querySelector('#banner button, .stories button')?.focus(), t: nextTheme };

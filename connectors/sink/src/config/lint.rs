@@ -44,6 +44,15 @@ impl Receivers {
         if let Some(route) = &self.route {
             self.route(route, "route", &mut out);
         }
+        if let Some(page) = &self.page {
+            let fits = |url: &url::Url| ["http", "https"].contains(&url.scheme()) && url.fragment().is_none();
+            if !url::Url::parse(page).is_ok_and(|url| fits(&url)) {
+                out.push(Issue::error(
+                    "page",
+                    format!("expected a URL such as https://perfstream.example.com, found `{page}`"),
+                ));
+            }
+        }
         out.extend(Calendar::new(&self.time_intervals).err().into_iter().flatten());
         for (n, rule) in self.inhibit_rules.iter().enumerate() {
             matchers(&rule.source_matchers, &format!("inhibit_rules[{n}].source_matchers"), &mut out);

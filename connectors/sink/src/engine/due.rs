@@ -153,7 +153,10 @@ impl Engine {
             }
             let Some(group) = self.groups.get_mut(&id) else { continue };
             if group.sending.is_none() {
-                group.begin(self.routing.most_notices(&id.0), &silent, now_ms);
+                let most = self.routing.most_notices(&id.0);
+                let mut notices = group.notices(most, &silent, now_ms);
+                notices.iter_mut().for_each(|notice| self.anomalies.explain(notice));
+                group.begin(notices);
                 self.dirty.insert(("group", id.0.clone(), id.1.clone()));
             }
             if let Some(delivery) = &group.sending {
@@ -224,8 +227,7 @@ impl Engine {
 }
 
 impl Group {
-    fn begin(&mut self, most: usize, silent: &BTreeSet<String>, now_ms: i64) {
-        let notices = self.notices(most, silent, now_ms);
+    fn begin(&mut self, notices: Vec<Notice>) {
         if notices.is_empty() {
             return;
         }

@@ -2,6 +2,7 @@
 
 use super::state::{Group, Open, Waiting};
 use super::{Engine, Failed};
+use crate::alert::Anomaly;
 use crate::routing::Routing;
 use crate::silence;
 use anyhow::{Context, Result};
@@ -9,7 +10,7 @@ use anyhow::{Context, Result};
 /// One entry of the journal to be written, or removed if it has no value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// `alert`, `group`, `closed`, `failed` or `silence`
+    /// `alert`, `group`, `closed`, `failed`, `silence` or `anomaly`
     pub kind: &'static str,
     /// Which one
     pub key: String,
@@ -41,6 +42,10 @@ impl Engine {
                 "failed" => {
                     let (number, failed): (u64, Failed) = serde_json::from_str(value).with_context(what)?;
                     engine.failed.insert(number, failed);
+                }
+                "anomaly" => {
+                    let (number, anomaly): (u64, Anomaly) = serde_json::from_str(value).with_context(what)?;
+                    engine.anomalies.insert(number, anomaly);
                 }
                 "silence" => {
                     let silence =
@@ -119,6 +124,10 @@ impl Engine {
                 let number: u64 = first.parse().context("the number of a refusal")?;
                 let value = self.failed.get(&number).map(|failed| serde_json::to_string(&(number, failed)));
                 (first, json(value)?)
+            }
+            "anomaly" => {
+                let value = json(self.anomalies.get(&first).map(serde_json::to_string))?;
+                (first, value)
             }
             "silence" => {
                 let value = json(self.silences.get(&first).map(|ready| serde_json::to_string(&ready.silence)))?;

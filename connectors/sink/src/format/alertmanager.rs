@@ -30,14 +30,14 @@ pub fn body(delivery: &Delivery, texts: &Texts, now_ms: i64) -> Value {
         for severity in lower(notice) {
             let mut labels = labels.clone();
             labels.insert("severity".into(), (*severity).into());
-            let over = one(notice, &labels, &annotations, &now);
+            let over = one(notice, &labels, &annotations, &now, texts);
             add(labels, false, over);
         }
         let end = match notice.is_resolved() {
             true => alert.ended_at.as_deref().unwrap_or(&now),
             false => &ends,
         };
-        let told = one(notice, &labels, &annotations, end);
+        let told = one(notice, &labels, &annotations, end, texts);
         add(labels, !notice.is_resolved(), told);
     }
     alerts.into_values().map(|(_, alert)| alert).collect()
@@ -61,8 +61,11 @@ fn label_name(name: &str) -> String {
     name
 }
 
-fn one(notice: &Notice, labels: &Labels, annotations: &Labels, end: &str) -> Value {
+fn one(notice: &Notice, labels: &Labels, annotations: &Labels, end: &str, texts: &Texts) -> Value {
     let mut alert = json!({ "labels": labels, "annotations": annotations, "endsAt": end });
+    if let Some(link) = texts.link(notice) {
+        alert["generatorURL"] = link.into();
+    }
     // The time of events may be ahead of the clock here; what ends before it begins is refused.
     let us = |text: &str| TimeParser::default().parse_text(text);
     if let (Some(start_us), Some(end_us)) = (us(&notice.alert.started_at), us(end)) {

@@ -52,6 +52,9 @@ pub fn body(receiver: &str, notice: &Notice, texts: &Texts, routing_key: &str) -
     if !alert.timestamp.is_empty() {
         event["payload"]["timestamp"] = alert.timestamp.as_str().into();
     }
+    if let Some(link) = texts.link(notice) {
+        event["client_url"] = link.into();
+    }
     // Larger events are refused; what is left says what broke and where.
     if event.to_string().len() > MAX_EVENT_BYTES {
         event["payload"]["custom_details"] = json!({ "record": alert.place, "condition": cut(&alert.condition, 1024) });

@@ -6,8 +6,8 @@ use crate::engine::Delivery;
 use crate::text::{Texts, cut};
 use serde_json::{Value, json};
 
-/// Three blocks each, and one for the rest, are 49.
-const MAX_SHOWN: usize = 16;
+/// Four blocks each, and one for the rest, are 49.
+const MAX_SHOWN: usize = 12;
 /// Characters of all blocks; what does not fit is counted. The first notice always fits.
 const MAX_CHARS: usize = 10_000;
 
@@ -27,6 +27,10 @@ pub fn body(delivery: &Delivery, texts: &Texts) -> Value {
         blocks.push(json!({ "type": "header", "text": { "type": "plain_text", "text": header } }));
         // Without `verbatim` Slack looks for names in it.
         blocks.push(json!({ "type": "section", "text": { "type": "mrkdwn", "text": text, "verbatim": true } }));
+        if let Some(link) = texts.link(notice) {
+            let link = format!("<{}|On the live page>", escape(&link).replace('|', "%7C"));
+            blocks.push(json!({ "type": "context", "elements": [{ "type": "mrkdwn", "text": link }] }));
+        }
         blocks.push(json!({ "type": "divider" }));
         titles.push(title);
     }

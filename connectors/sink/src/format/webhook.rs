@@ -11,7 +11,8 @@ pub fn body(delivery: &Delivery, texts: &Texts) -> Value {
     let annotations: Vec<Labels> = delivery.notices.iter().map(|n| annotations(&delivery.receiver, n, texts)).collect();
     let firing = delivery.notices.iter().any(|notice| !notice.is_resolved());
     let alerts = delivery.notices.iter().zip(labels.iter().zip(&annotations));
-    let alerts: Vec<Value> = alerts.map(|(notice, (labels, annotations))| one(notice, labels, annotations)).collect();
+    let one = |(notice, (labels, annotations))| one(notice, labels, annotations, texts);
+    let alerts: Vec<Value> = alerts.map(one).collect();
     json!({
         "version": "4",
         "groupKey": delivery.group_key,
@@ -21,12 +22,12 @@ pub fn body(delivery: &Delivery, texts: &Texts) -> Value {
         "groupLabels": delivery.group_labels,
         "commonLabels": common(&labels),
         "commonAnnotations": common(&annotations),
-        "externalURL": "",
+        "externalURL": texts.page(),
         "alerts": alerts,
     })
 }
 
-fn one(notice: &Notice, labels: &Labels, annotations: &Labels) -> Value {
+fn one(notice: &Notice, labels: &Labels, annotations: &Labels, texts: &Texts) -> Value {
     let alert = &notice.alert;
     json!({
         "status": alert.state.name(),
@@ -34,7 +35,7 @@ fn one(notice: &Notice, labels: &Labels, annotations: &Labels) -> Value {
         "annotations": annotations,
         "startsAt": time(Some(&alert.started_at)),
         "endsAt": time(alert.ended_at.as_deref()),
-        "generatorURL": "",
+        "generatorURL": texts.link(notice).unwrap_or_default(),
         "fingerprint": alert.alert_id,
     })
 }

@@ -1,7 +1,7 @@
-//! Reading: alerts, silences, and acknowledgements from the inboxes of the pipelines whose alerts are open.
+//! Reading: alerts, silences, anomalies, and acknowledgements from the inboxes of the pipelines whose alerts are open.
 
 use super::Sink;
-use crate::alert::{ACKNOWLEDGED, Alert};
+use crate::alert::{ACKNOWLEDGED, Alert, Anomaly};
 use crate::journal::Position;
 use crate::silence::Ready;
 use anyhow::{Result, bail};
@@ -56,6 +56,10 @@ impl Sink {
         // It is made with the first silence.
         let count = self.place.partitions(&silences)?.unwrap_or(0);
         self.join(&silences, count)?;
+        // A log may have no detector.
+        let anomalies = self.options.anomalies.clone();
+        let count = self.place.partitions(&anomalies)?.unwrap_or(0);
+        self.join(&anomalies, count)?;
         let pipelines: Vec<String> = self.engine.pipelines().into_iter().map(inbox).collect();
         for topic in pipelines {
             let count = self.place.partitions(&topic)?.unwrap_or(0);
@@ -100,6 +104,10 @@ impl Sink {
                     let taken = Ready::parse(&record.value).and_then(|silence| self.engine.silence(silence, now_ms));
                     taken.unwrap_or_else(|error| tracing::warn!("{at} is no silence: {error}"));
                 }
+                topic if *topic == self.options.anomalies => match Anomaly::parse(&record.value) {
+                    Ok(anomaly) => self.engine.anomaly(anomaly),
+                    Err(error) => tracing::warn!("{at} is no anomaly record: {error}"),
+                },
                 _ => {
                     if let Some(id) = acknowledged(&record.value) {
                         self.engine.acknowledge(&id, now_ms);

@@ -6,6 +6,7 @@
 use anyhow::Result;
 use perfstream_log::NewRecord;
 use perfstream_log::embedded::Log;
+use perfstream_sink::run::Options;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -75,6 +76,12 @@ pub fn record(id: &str, state: &str) -> NewRecord {
         "timestamp": "2026-01-01T00:05:00Z", "started_at": "2026-01-01T00:05:00Z", "summary": "slow",
     });
     NewRecord { log_time_ms: 0, key: None, value: value.to_string().into_bytes() }
+}
+
+/// The topics of a log, all of it.
+pub fn options() -> Options {
+    let (topic, silences, anomalies) = ("alerts".into(), "silences".into(), "anomalies".into());
+    Options { topic, silences, anomalies, once: true, past: true }
 }
 
 pub fn append(dir: &Path, records: &[NewRecord]) -> Result<()> {

@@ -1,7 +1,7 @@
 //! A real Alertmanager: alerts that it is sent, routes and times that it understands as we do, and the
 //! body of its own webhook. PERFSTREAM_TEST_ALERTMANAGER names it; amtool lies beside it.
 
-use crate::common::{Service, append, record};
+use crate::common::{Service, append, options, record};
 use crate::process::{Process, now_ms, wait};
 use anyhow::{Context, Result, ensure};
 use perfstream_log::{NewRecord, Place};
@@ -9,7 +9,7 @@ use perfstream_sink::config::Receivers;
 use perfstream_sink::journal::Journal;
 use perfstream_sink::matcher::Labels;
 use perfstream_sink::routing::Routing;
-use perfstream_sink::run::{Options, Sink};
+use perfstream_sink::run::Sink;
 use perfstream_sink::secret::Secrets;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -62,9 +62,8 @@ fn told(receiver: Value) -> Receivers {
 
 /// Sends what is in the log.
 fn send(dir: &Path, receivers: &Receivers) -> Result<()> {
-    let options = Options { topic: "alerts".into(), silences: "silences".into(), once: true, past: true };
     let journal = Journal::open(&dir.join("sink.db"))?;
-    let sink = Sink::new(receivers, &Secrets::default(), journal, Place::embedded(dir)?, options)?;
+    let sink = Sink::new(receivers, &Secrets::default(), journal, Place::embedded(dir)?, options())?;
     let summary = sink.run(&AtomicBool::new(false))?;
     ensure!((summary.refused, summary.failures) == (0, 0), "{summary:?}");
     Ok(())

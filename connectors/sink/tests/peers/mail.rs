@@ -1,14 +1,14 @@
 //! Mail to aiosmtpd; Python's mail parser says what arrived. PERFSTREAM_TEST_PYTHON names a Python that
 //! has aiosmtpd.
 
-use crate::common::{append, record};
+use crate::common::{append, options, record};
 use anyhow::{Context, Result};
 use perfstream_log::Place;
 use perfstream_sink::alert::Alert;
 use perfstream_sink::config::Receivers;
 use perfstream_sink::engine::{Delivery, Notice, Outcome};
 use perfstream_sink::journal::Journal;
-use perfstream_sink::run::{Options, Sink};
+use perfstream_sink::run::Sink;
 use perfstream_sink::secret::Secrets;
 use perfstream_sink::send::{Sender, Sent};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -85,7 +85,7 @@ impl Server {
     }
 
     fn send(&self, more: Value, ids: &[&str]) -> Result<Sent> {
-        let sender = Sender::new(&self.receivers(more).receivers[0], &self.secrets())?;
+        let sender = Sender::new(&self.receivers(more).receivers[0], None, &self.secrets())?;
         Ok(sender.send(&delivery(ids)?, 1_767_226_000_000))
     }
 }
@@ -151,10 +151,9 @@ fn an_alert_and_its_end_are_one_thread_over_starttls() -> Result<()> {
     let mut server = Server::start("starttls", Some(PASSWORD))?;
     let dir = tempfile::tempdir()?;
     append(dir.path(), &[record("a", "firing"), record("a", "resolved")])?;
-    let options = Options { topic: "alerts".into(), silences: "silences".into(), once: true, past: true };
     let journal = Journal::open(&dir.path().join("sink.db"))?;
     let receivers = server.receivers(login());
-    let sink = Sink::new(&receivers, &server.secrets(), journal, Place::embedded(dir.path())?, options)?;
+    let sink = Sink::new(&receivers, &server.secrets(), journal, Place::embedded(dir.path())?, options())?;
     let summary = sink.run(&AtomicBool::new(false))?;
     assert_eq!((summary.notices, summary.failures, summary.refused), (2, 0, 0));
     let (first, second) = (server.next()?, server.next()?);
