@@ -160,7 +160,7 @@ Examples:
     Detect(Box<detect::DetectArgs>),
     /// Carries alerts from a topic to people and tools
     #[command(after_help = sink::EXAMPLES, args_conflicts_with_subcommands = true)]
-    Sink(sink::SinkArgs),
+    Sink(Box<sink::SinkArgs>),
     /// Takes events of browsers and servers over HTTP into topics
     #[command(after_help = "\
 Examples:
@@ -331,7 +331,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Command::Undeploy(args) => cluster::undeploy(&args),
         Command::Status(args) => cluster::status(&args),
         Command::Detect(args) => detect::detect(&args),
-        Command::Sink(args) => sink::sink(args),
+        Command::Sink(args) => sink::sink(*args),
         Command::Sessions(args) => cluster::sessions(&args),
         Command::Collect(args) => collect::collect(*args),
         Command::Generate(args) => {

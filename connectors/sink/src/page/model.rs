@@ -118,7 +118,7 @@ pub struct Model {
     dropped: u64,
 }
 
-/// The newest value of a series, for `/metrics` and remote write.
+/// The newest value of a series, for `/metrics`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Newest<'m> {
     /// Which series
@@ -131,15 +131,27 @@ pub struct Newest<'m> {
     pub expected: Option<f64>,
 }
 
-/// Series, time in milliseconds, value and expected value of each point of a record of the topic of
-/// dashboards; an error says why it is no such record.
-pub fn points(record: &[u8]) -> Result<Vec<(SeriesKey, i64, f64, Option<f64>)>, serde_json::Error> {
+/// A value of a series, for remote write.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sampled {
+    /// Which series
+    pub key: SeriesKey,
+    /// Milliseconds since the epoch
+    pub time_ms: i64,
+    /// Its value
+    pub value: f64,
+    /// What was expected
+    pub expected: Option<f64>,
+}
+
+/// The points of a record of the topic of dashboards; an error says why it is no such record.
+pub fn points(record: &[u8]) -> Result<Vec<Sampled>, serde_json::Error> {
     let Record::Frame { dashboard, pipeline, points, .. } = serde_json::from_slice(record)? else {
         return Ok(Vec::new());
     };
     let plain = |point: Incoming| {
         let (key, time_ms, point) = point.parts(&dashboard, &pipeline);
-        (key, time_ms, point.value, point.expected.map(|expected| expected.value))
+        Sampled { key, time_ms, value: point.value, expected: point.expected.map(|expected| expected.value) }
     };
     Ok(points.into_iter().map(plain).collect())
 }

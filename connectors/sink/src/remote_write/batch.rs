@@ -2,7 +2,7 @@
 
 use super::messages::{Label, Sample, TimeSeries, WriteRequest};
 use crate::page::metrics::{self, Labels};
-use crate::page::model;
+use crate::page::model::{self, Sampled};
 use prost::Message;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ impl Batch {
     /// Takes the points of a record; what is no newer than what was taken of its series is left out, since a
     /// store keeps the first value of a time. An error says why it is no record of a dashboard.
     pub fn take(&mut self, record: &[u8]) -> Result<(), serde_json::Error> {
-        for (key, time_ms, value, expected) in model::points(record)? {
+        for Sampled { key, time_ms, value, expected } in model::points(record)? {
             let labels = metrics::labels(&key);
             if let Some(expected) = expected {
                 self.add("perfstream_expected_value", &labels, time_ms, expected);
