@@ -1,5 +1,6 @@
-// What the tests are made of: perfstream's processes, a receiver, a browser, and waiting with an end.
+// What the tests are made of: perfstream's processes, a cluster, a receiver, a browser, and waiting with an end.
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -9,8 +10,15 @@ import { chromium } from 'playwright-core';
 /** The longest that anything is waited for. */
 const PATIENCE_MS = 60_000;
 
-export const perfstream = process.env.PERFSTREAM ?? new URL('../../target/release/perfstream', import.meta.url).pathname;
+/** The exit status of `test_cluster` where there is no server binary. */
+const NO_SERVER = 3;
+
 export const here = (path) => new URL(path, import.meta.url).pathname;
+export const perfstream = process.env.PERFSTREAM ?? here('../../target/release/perfstream');
+const testCluster = process.env.TEST_CLUSTER ?? here('../../target/release/test_cluster');
+
+/** Says why a test cannot run here. */
+export class Skipped extends Error {}
 
 /** A directory of its own, and what is to be ended when the test is over. */
 export async function place() {
@@ -33,19 +41,39 @@ export function start(at, args, ready) {
   at.pids.push(child.pid);
   const ended = new Promise((done) => child.on('close', done));
   at.later(async () => { child.kill('SIGTERM'); await ended; });
+  return ready ? hear(child, `perfstream ${args.join(' ')}`, ready) : Promise.resolve();
+}
+
+/** Resolves with the first match of `ready` in what a process says. */
+function hear(child, name, ready) {
   return new Promise((done, fail) => {
-    if (!ready) return done();
     let said = '';
-    const hear = (chunk) => {
+    const listen = (chunk) => {
       said += chunk;
       const match = ready.exec(said);
       if (match) done(match);
     };
-    child.stdout.on('data', hear);
-    child.stderr.on('data', hear);
-    child.on('close', (code) => fail(new Error(`perfstream ${args.join(' ')} ended with ${code}: ${said}`)));
-    setTimeout(() => fail(new Error(`perfstream ${args.join(' ')} did not say ${ready}: ${said}`)), PATIENCE_MS).unref();
+    child.stdout.on('data', listen);
+    child.stderr.on('data', listen);
+    child.on('close', (code) => fail(Object.assign(new Error(`${name} ended with ${code}: ${said}`), { code })));
+    setTimeout(() => fail(new Error(`${name} did not say ${ready}: ${said}`)), PATIENCE_MS).unref();
   });
+}
+
+/** Starts a Fluvio cluster of the test's own, `tests/src/bin/test_cluster.rs`; its address. */
+export async function cluster(at) {
+  if (!existsSync(testCluster)) throw new Skipped('test_cluster is not built; `cargo xtask test` builds it');
+  const child = spawn(testCluster, { stdio: 'pipe' });
+  const ended = new Promise((done) => child.on('close', done));
+  at.later(async () => { child.stdin.end(); await ended; });
+  try {
+    const [, address] = await hear(child, 'test_cluster', /^(\S+:\d+)\n/m);
+    return address;
+  } catch (error) {
+    // A server that is named and not there is a mistake.
+    if (error.code !== NO_SERVER || process.env.FLUVIO_RUN) throw error;
+    throw new Skipped('no Fluvio server: `fluvio-run` is neither at FLUVIO_RUN nor on PATH');
+  }
 }
 
 /** Runs perfstream to its end. */

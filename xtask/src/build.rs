@@ -2,7 +2,7 @@
 
 use crate::command::{cargo, root, run, target};
 use crate::toolchain::Toolchain;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::path::PathBuf;
 
 /// Every crate under `smartmodules/` that is a module.
@@ -69,5 +69,16 @@ pub fn all() -> Result<PathBuf> {
     run(cargo().args(["build", "--locked", "--release", "--package", "perfstream"]).env("PERFSTREAM_MODULES", &dir))?;
     let binary = target().join("release/perfstream");
     eprintln!("built {}", binary.display());
+    Ok(binary)
+}
+
+/// Builds the program `name` of `tests/src/bin`; returns it. A test of its package is built with all of the
+/// workspace's features, as `cargo test --workspace` does: another choice would build everything anew.
+pub fn of_tests(name: &str) -> Result<PathBuf> {
+    let mut command = cargo();
+    command.args(["test", "--workspace", "--release", "--locked", "--no-run", "--quiet", "--test", "kill_collector"]);
+    run(command.env("PERFSTREAM_MODULES", modules_dir()))?;
+    let binary = target().join("release").join(name);
+    ensure!(binary.exists(), "{} was not built", binary.display());
     Ok(binary)
 }

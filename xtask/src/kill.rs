@@ -1,7 +1,7 @@
 //! `cargo xtask kill`: the kill harness, `tests/src/bin/kill.rs`, with the modules built.
 
 use crate::build;
-use crate::command::{self, cargo, on_path, target};
+use crate::command::{self, on_path};
 use anyhow::{Result, bail};
 use std::path::PathBuf;
 use std::process::Command;
@@ -89,13 +89,9 @@ pub fn connector_harness(args: &Args, binary: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// A binary of the tests, with what all of them understand. Built for a test of its package as `cargo test
-/// --workspace` builds it: with the features of another choice of packages everything would be built anew.
-fn built(binary: &str, args: &Args) -> Result<Command> {
-    let mut cargo = cargo();
-    cargo.args(["test", "--workspace", "--release", "--locked", "--no-run", "--quiet", "--test", "kill_collector"]);
-    command::run(cargo.env("PERFSTREAM_MODULES", build::modules_dir()))?;
-    let mut command = Command::new(target().join("release").join(binary));
+/// A program of the tests, with what all of them understand.
+fn built(program: &str, args: &Args) -> Result<Command> {
+    let mut command = Command::new(build::of_tests(program)?);
     command.arg("--rounds").arg(args.rounds.to_string()).arg("--seed").arg(args.seed.to_string());
     if let Some(without) = &args.without {
         command.arg("--without").arg(without);

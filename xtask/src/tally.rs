@@ -53,12 +53,16 @@ impl Tally {
         println!("skipped {name}: {why}");
     }
 
-    /// Takes in `test result: ok. 3 passed; 0 failed; 1 ignored; …` (cargo) or `3 passed, 0 failed`
-    /// (perfstream); other lines count nothing.
+    /// Takes in `test result: ok. 3 passed; 0 failed; 1 ignored; …` (cargo), `3 passed, 0 failed` (perfstream) or
+    /// `3 passed, 0 failed, 1 skipped` (the browser tests); other lines count nothing.
     fn line(&mut self, line: &str) {
+        let is_closing = || {
+            let counts = [" failed", " skipped"].iter().any(|word| line.ends_with(word));
+            counts && line.starts_with(|c: char| c.is_ascii_digit())
+        };
         let counts = match line.strip_prefix("test result: ") {
             Some(rest) => rest.split_once(". ").map_or(rest, |(_, counts)| counts),
-            None if line.starts_with(|c: char| c.is_ascii_digit()) && line.ends_with(" failed") => line,
+            None if is_closing() => line,
             None => return,
         };
         for part in counts.split([';', ',']) {
@@ -69,7 +73,7 @@ impl Tally {
             match word {
                 "passed" => self.passed += number,
                 "failed" => self.failed += number,
-                "ignored" => self.skipped += number,
+                "ignored" | "skipped" => self.skipped += number,
                 _ => {}
             }
         }
@@ -93,21 +97,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_lines_of_cargo_and_perfstream() {
+    fn counts_lines_of_cargo_perfstream_and_the_browser() {
         let mut tally = Tally::default();
         for line in [
             "running 4 tests",
             "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 7 filtered out; finished in 0.00s",
             "test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s",
             "5 passed, 1 failed",
+            "2 passed, 0 failed, 3 skipped",
+            "skipped a test: 4 passed, 4 failed, 4 skipped, says why",
             "ok     lcp: 9 passed, 9 failed, says the name of a test",
             "9 passed the gate",
+            "7 were skipped",
         ] {
             tally.line(line);
         }
-        assert_eq!(tally, Tally { passed: 9, failed: 3, skipped: 1 });
-        assert_eq!(tally.closing(), "9 passed, 3 failed, 1 skipped");
-        assert_eq!(Tally { skipped: 0, ..tally }.closing(), "9 passed, 3 failed");
+        assert_eq!(tally, Tally { passed: 11, failed: 3, skipped: 4 });
+        assert_eq!(tally.closing(), "11 passed, 3 failed, 4 skipped");
+        assert_eq!(Tally { skipped: 0, ..tally }.closing(), "11 passed, 3 failed");
     }
 
     #[test]
