@@ -33,7 +33,7 @@ function open() {
   const on = (name, take) => source.addEventListener(name, (event) => { take(JSON.parse(event.data)); schedule(); });
   on('snapshot', (snapshot) => { store.takeSnapshot(snapshot); shown = null; });
   on('frame', (record) => store.takeRecord(record).forEach(alarm));
-  on('health', (row) => store.takeHealth(row));
+  on('health', (row) => { store.takeHealth(row); detail.showHealth(); });
   on('verdict', (verdict) => { store.takeVerdict(verdict); detail.showVerdict(); });
   source.addEventListener('behind', open);
   source.onopen = () => link('live', 'live');

@@ -215,9 +215,16 @@ export class Detail {
         : [answer.error ?? answer.note ?? 'The log no longer has them.']));
     };
     const known = row?.input && Number.isInteger(offset) && offset >= 0;
-    return el('section', { 'aria-label': 'Input records' }, el('h3', {}, 'Input records'),
+    const section = el('section', { 'aria-label': 'Input records' }, el('h3', {}, 'Input records'),
       known ? el('button', { type: 'button', onclick: show }, `Show what stood before offset ${offset}`)
         : 'Where they stand is not known: the pipeline has told no status yet.', at);
+    this.unplaced = known ? null : section;
+    return section;
+  }
+
+  /** The pipeline has told its status: perhaps that says where the records stand. */
+  showHealth() {
+    if (this.unplaced?.isConnected) this.unplaced.replaceWith(this.records(this.story.last));
   }
 }
 
