@@ -8,6 +8,7 @@
 //! between the two repeats that delivery with the same key, and nothing else.
 
 pub mod alert;
+mod backoff;
 pub mod config;
 pub mod engine;
 pub mod format;

@@ -7,6 +7,7 @@
 mod batch;
 mod messages;
 
+use crate::backoff;
 use crate::config::RemoteWrite;
 use crate::journal::{Journal, Position};
 use crate::page::Connect;
@@ -31,9 +32,6 @@ const ASK: Duration = Duration::from_millis(20);
 const PAUSE: Duration = Duration::from_millis(200);
 /// Partitions that appear are seen after this long.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
-/// Pauses after failures: this, doubled each time.
-const FIRST_PAUSE_MS: i64 = 1000;
-const LONGEST_PAUSE_MS: i64 = 300_000;
 
 /// A request is cut in two at most so often to find the values that a store refuses.
 const MAX_SPLITS: usize = 200;
@@ -227,7 +225,7 @@ impl Writer {
                 Ok(()) => return Ok(Some(Ok(()))),
                 Err(Failure::Never { content, message }) => return Ok(Some(Err(Refused { content, message }))),
                 Err(Failure::Later { wait_ms, message }) => {
-                    let pause_ms = (FIRST_PAUSE_MS << failures.min(20)).min(LONGEST_PAUSE_MS).max(wait_ms);
+                    let pause_ms = backoff::pause_ms(failures, wait_ms);
                     failures += 1;
                     self.summary.failures += 1;
                     self.count("perfstream_remote_write_failures_total", 1);

@@ -203,37 +203,31 @@ impl Sink {
         };
         while let Some((delivery, outcome)) = next {
             self.on_their_way -= 1;
-            let all = delivery.notices.len() as u64;
-            count(&delivery, &outcome);
-            match &outcome {
-                Outcome::Accepted => self.summary.notices += all,
-                Outcome::Unavailable { .. } => self.summary.failures += 1,
-                Outcome::Refused { notices, .. } => {
-                    self.summary.refused += notices.len() as u64;
-                    self.summary.notices += all.saturating_sub(notices.len() as u64);
-                }
-            }
+            self.count(&delivery, &outcome);
             self.engine.done(&delivery, outcome, self.clock.now_ms());
             next = self.heard.try_recv().ok();
         }
         self.journal.commit(&self.engine.changes()?, &[])
     }
-}
 
-/// Counts what became of a delivery, for `--metrics`.
-fn count(delivery: &Delivery, outcome: &Outcome) {
-    let receiver = || delivery.receiver.clone();
-    let all = delivery.notices.len() as u64;
-    let (accepted, refused) = match outcome {
-        Outcome::Accepted => (all, 0),
-        Outcome::Refused { notices, .. } => (all.saturating_sub(notices.len() as u64), notices.len() as u64),
-        Outcome::Unavailable { .. } => {
-            metrics::counter!("perfstream_sink_failed_deliveries_total", "receiver" => receiver()).increment(1);
-            return;
-        }
-    };
-    metrics::counter!("perfstream_sink_notices_total", "receiver" => receiver()).increment(accepted);
-    metrics::counter!("perfstream_sink_refused_total", "receiver" => receiver()).increment(refused);
+    /// Counts what became of a delivery, for the summary and for `--metrics`.
+    fn count(&mut self, delivery: &Delivery, outcome: &Outcome) {
+        let receiver = || delivery.receiver.clone();
+        let refused = match outcome {
+            Outcome::Accepted => 0,
+            Outcome::Refused { notices, .. } => notices.len() as u64,
+            Outcome::Unavailable { .. } => {
+                self.summary.failures += 1;
+                metrics::counter!("perfstream_sink_failed_deliveries_total", "receiver" => receiver()).increment(1);
+                return;
+            }
+        };
+        let accepted = (delivery.notices.len() as u64).saturating_sub(refused);
+        self.summary.notices += accepted;
+        self.summary.refused += refused;
+        metrics::counter!("perfstream_sink_notices_total", "receiver" => receiver()).increment(accepted);
+        metrics::counter!("perfstream_sink_refused_total", "receiver" => receiver()).increment(refused);
+    }
 }
 
 /// A receiver's thread: ends when the sink does.

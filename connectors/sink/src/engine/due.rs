@@ -3,19 +3,15 @@
 use super::state::{Group, Member, Pause};
 use super::{Delivery, Engine, Notice};
 use crate::alert::{ACKNOWLEDGED, Alert};
+use crate::backoff;
 use perfstream_core::id;
 use std::collections::BTreeSet;
-
-/// Pauses after failures: this, doubled each time, without chance.
-const FIRST_PAUSE_MS: i64 = 1000;
-const LONGEST_PAUSE_MS: i64 = 300_000;
 
 impl Pause {
     /// The next pause, or `wait_ms` where that is longer.
     pub(super) fn fail(&mut self, wait_ms: i64, now_ms: i64) {
-        let pause = FIRST_PAUSE_MS.saturating_mul(1 << self.failures.min(20)).min(LONGEST_PAUSE_MS).max(wait_ms);
+        self.until_ms = now_ms.saturating_add(backoff::pause_ms(self.failures, wait_ms));
         self.failures += 1;
-        self.until_ms = now_ms.saturating_add(pause);
     }
 }
 

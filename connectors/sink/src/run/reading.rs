@@ -45,7 +45,7 @@ impl Sink {
 
     /// Finds partitions that are new.
     fn look(&mut self) -> Result<()> {
-        let (alerts, silences) = (self.options.topic.clone(), self.options.silences.clone());
+        let alerts = self.options.topic.clone();
         let count = match (self.place.partitions(&alerts)?, &self.place) {
             (Some(count), _) => count,
             // Its first record makes the topic.
@@ -53,15 +53,10 @@ impl Sink {
             (None, Place::Cluster(..)) => bail!("there is no topic {alerts}"),
         };
         self.join(&alerts, count)?;
-        // It is made with the first silence.
-        let count = self.place.partitions(&silences)?.unwrap_or(0);
-        self.join(&silences, count)?;
-        // A log may have no detector.
-        let anomalies = self.options.anomalies.clone();
-        let count = self.place.partitions(&anomalies)?.unwrap_or(0);
-        self.join(&anomalies, count)?;
-        let pipelines: Vec<String> = self.engine.pipelines().into_iter().map(inbox).collect();
-        for topic in pipelines {
+        // The others are there when something was said in them.
+        let mut others = vec![self.options.silences.clone(), self.options.anomalies.clone()];
+        others.extend(self.engine.pipelines().into_iter().map(inbox));
+        for topic in others {
             let count = self.place.partitions(&topic)?.unwrap_or(0);
             self.join(&topic, count)?;
         }
