@@ -10,11 +10,11 @@ use crate::modules::Modules;
 use crate::plan::PlanSpec;
 use crate::{docs, registry, topics};
 use anyhow::{Context, Result, bail, ensure};
-use perfstream_log::cluster::{ClusterTopics, TopicKeep, module_hash};
+use perfstream_log::cluster::{ClusterTopics, module_hash};
 use perfstream_log::{NewRecord, Read, Topics};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::runtime::Handle;
 
 /// What was deployed under a name; the newest record of the name counts.
@@ -102,7 +102,7 @@ pub fn apply(
 ) -> Result<()> {
     for step in steps {
         match &step.action {
-            Action::CreateTopic(keep) => create(log, runtime, &step.name, keep)?,
+            Action::CreateTopic(keep) => log.create(&step.name, keep)?,
             Action::UploadModule { replace } => {
                 if let Some(key) = replace {
                     runtime.block_on(log.cluster().delete_module(key))?;
@@ -121,21 +121,6 @@ pub fn apply(
     };
     let record = NewRecord { log_time_ms: 0, key: Some(name.as_bytes().to_vec()), value };
     log.append(topics::DEPLOYMENTS, 0, &[record]).context("the deployment cannot be written down").map(drop)
-}
-
-fn create(log: &mut ClusterTopics, runtime: &Handle, name: &str, keep: &TopicKeep) -> Result<()> {
-    runtime.block_on(log.cluster().create_topic(name, keep))?;
-    // Its partitions come a little later; whoever runs next should find them.
-    let until = Instant::now() + Duration::from_secs(30);
-    for partition in 0..keep.partitions {
-        while let Err(error) = log.extent(name, partition) {
-            if Instant::now() > until {
-                return Err(error.context(format!("partition {partition} of the new topic `{name}` does not come up")));
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-    Ok(())
 }
 
 fn upload(log: &mut ClusterTopics, runtime: &Handle, uses: &str, modules: &Modules) -> Result<()> {

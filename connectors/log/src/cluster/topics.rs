@@ -6,15 +6,15 @@ use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 /// Outputs of modules that are handed out together are of about so many records at most.
 const SPU_RECORDS: i64 = 100_000;
-/// Tries to find a topic that was just made; the cluster takes a moment to place it.
-const CREATE_TRIES: u32 = 100;
-/// Time between two of them.
-const CREATE_PAUSE: Duration = Duration::from_millis(100);
+/// The partitions of a new topic are there within this time.
+const CREATE_WITHIN: Duration = Duration::from_secs(30);
+/// Time between two looks at them.
+const CREATE_PAUSE: Duration = Duration::from_millis(50);
 
 /// The topics of a cluster. It keeps a [`Reader`] or [`SpuReader`] per partition that is read, and one [`Writer`].
 ///
@@ -49,15 +49,19 @@ impl ClusterTopics {
     /// Makes a topic, and waits until its partitions can be used.
     pub fn create(&mut self, name: &str, keep: &TopicKeep) -> Result<()> {
         self.runtime.block_on(self.cluster.create_topic(name, keep))?;
-        let mut last = None;
-        for _ in 0..CREATE_TRIES {
-            match self.extent(name, 0) {
-                Ok(_) => return Ok(()),
-                Err(error) => last = Some(error),
+        // Its partitions come a little later; whoever runs next should find them.
+        let until = Instant::now() + CREATE_WITHIN;
+        for partition in 0..keep.partitions {
+            while let Err(error) = self.extent(name, partition) {
+                if Instant::now() > until {
+                    return Err(
+                        error.context(format!("partition {partition} of the new topic `{name}` does not come up"))
+                    );
+                }
+                std::thread::sleep(CREATE_PAUSE);
             }
-            std::thread::sleep(CREATE_PAUSE);
         }
-        last.map_or(Ok(()), |error| Err(error.context(format!("the topic `{name}` was made but cannot be used"))))
+        Ok(())
     }
 
     /// The topics of a cluster.
