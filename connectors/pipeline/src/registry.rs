@@ -1,9 +1,10 @@
 //! The stages that pipelines can use.
 
 use perfstream_core::row::Fields;
+use perfstream_core::sessionize::Sessionize;
 use perfstream_core::{Context, Issues, Stage};
 use perfstream_core::{aggregate::Aggregate, alert::AlertStage as Alert, classify::Classify, dashboard::Dashboard};
-use perfstream_core::{detect::DetectStage, enrich::Enrich, filter::Filter, sessionize::Sessionize};
+use perfstream_core::{detect::DetectStage, enrich::Enrich, filter::Filter, forecast::ForecastStage};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
@@ -134,6 +135,11 @@ pub static STAGES: &[StageEntry] = &[
     entry::<DetectStage>(
         "Judges metrics of segments by an ensemble of methods, and tells validated anomalies",
         "8 to 16 KiB per series, by method, and one forest; beyond `max_segments` the segment unseen for longest is forgotten",
+        |_| false,
+    ),
+    entry::<ForecastStage>(
+        "Predicts a field of windows at stated horizons, with an interval and the time to a breach",
+        "about 3 KiB per series with the default horizons, `max_series` of them; beyond it the series unseen for longest is forgotten",
         |_| false,
     ),
     entry::<Alert>(

@@ -18,6 +18,7 @@ pub mod duration;
 pub mod enrich;
 pub mod expr;
 pub mod filter;
+pub mod forecast;
 pub mod id;
 pub mod inp;
 pub mod json;

@@ -11,14 +11,15 @@ macro_rules! stage_of {
             4 => $run::<perfstream_core::classify::Classify>($($arg),*),
             5 => $run::<perfstream_core::alert::AlertStage>($($arg),*),
             6 => $run::<perfstream_core::detect::DetectStage>($($arg),*),
-            _ => $run::<perfstream_core::dashboard::Dashboard>($($arg),*),
+            7 => $run::<perfstream_core::dashboard::Dashboard>($($arg),*),
+            _ => $run::<perfstream_core::forecast::ForecastStage>($($arg),*),
         }
     };
 }
 pub(super) use stage_of;
 
 /// Number of stages.
-pub(super) const STAGES: usize = 8;
+pub(super) const STAGES: usize = 9;
 
 /// `with:` of each stage, as JSON.
 pub(super) const CONFIGS: [&str; STAGES] = [
@@ -66,6 +67,8 @@ pub(super) const CONFIGS: [&str; STAGES] = [
     r#"{"id":"d","refreshRate":"2s","visualizations":[
         {"type":"current","field":"p","metric":"value","window":"t"},
         {"type":"time-series","field":"value","group_by":["page","browser","p"]},{"type":"timeline"}]}"#,
+    r#"{"field":"value","kinds":["event","window","session"],"group_by":["page"],"step":"1s","horizons":["1s","5s"],
+        "season":"10s","season_slots":3,"threshold":1000,"max_series":3}"#,
 ];
 
 /// Records that every stage finds something in.

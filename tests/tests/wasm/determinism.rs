@@ -175,6 +175,12 @@ fn detection_of_a_file_and_of_a_live_log() {
         for state in ["open", "closed"] {
             assert!(anomalies.iter().any(|a| a["state"] == state), "no anomaly is {state}");
         }
+        let rows: Vec<Value> = ran.lines.iter().map(Line::value).collect();
+        for field in ["prediction", "forecast_p75_lcp_30s_low", "time_to_breach"] {
+            assert!(rows.iter().any(|row| row["kind"] == "window" && row[field].is_number()), "no row has {field}");
+        }
+        let slow_soon = |row: &&Value| row["kind"] == "alert" && row["rule"] == "slow soon";
+        assert!(rows.iter().filter(slow_soon).count() > 1, "no alert of what is to come");
     }
 }
 

@@ -7,6 +7,8 @@ use super::stages::Reads;
 use crate::diagnostic::{Diagnostic, did_you_mean, list};
 use crate::source::Source;
 use crate::yaml::{Data, Node};
+use perfstream_core::Span;
+use perfstream_core::forecast::{ForecastConfig, field_name};
 
 /// Fields that records of perfstream's own kinds have, whatever was configured.
 pub const OWN_FIELDS: [&str; 22] = [
@@ -90,6 +92,7 @@ impl Known {
             "detect" => ["anomaly", "anomaly_id", "detection_score", "detection_expected", "detection"]
                 .into_iter()
                 .for_each(|f| self.add(f)),
+            "forecast" => self.forecast(with),
             "classify" => {
                 let field = text("field").unwrap_or_default();
                 self.add(text("as").map_or_else(|| format!("{field}_class"), str::to_string));
@@ -121,6 +124,13 @@ impl Known {
                 _ => &[],
             };
             self.made.extend(more.iter().map(|suffix| format!("{}_{suffix}", key.name)));
+        }
+    }
+
+    /// The fields of a prediction, by the configuration that the stage would have.
+    fn forecast(&mut self, with: Option<&Node>) {
+        if let Some(Ok(config)) = with.map(|w| serde_json::from_str::<ForecastConfig>(&w.to_json())) {
+            config.written().into_iter().for_each(|field| self.add(field));
         }
     }
 
@@ -193,7 +203,9 @@ pub fn check(source: &Source, pipeline: &Node, reads: &[Reads<'_>], out: &mut Ve
                 let part = with.and_then(|w| w.get(key));
                 doubt(source, part, read, out, "W102", |name| known.row_has(name), &known);
             }),
-            "classify" | "dashboard" => doubt(source, with, read, out, "W102", |name| known.row_has(name), &known),
+            "classify" | "dashboard" | "forecast" => {
+                doubt(source, with, read, out, "W102", |name| known.row_has(name), &known)
+            }
             _ if known.events_pass => doubt(source, with, read, out, "W101", |name| known.event_has(name), &known),
             _ => {
                 let uses = read.transform.get("uses").unwrap_or(read.transform);
@@ -262,11 +274,42 @@ fn doubt_condition_names(
     for rule in with.and_then(|w| w.get("rules")).map_or(&[][..], Node::items) {
         let Some(condition) = rule.get("condition") else { continue };
         for name in read.fields.iter().filter(|name| !known.row_has(name)) {
-            if let Some(span) = place_of(source, condition, name) {
+            if let Some((at, call)) = condition.str().and_then(|text| call_of(text, name)) {
+                out.push(unpredicted(source, super::stages::inside(source, condition, at), call, known));
+            } else if let Some(span) = place_of(source, condition, name) {
                 out.push(unknown(source, span, name, "W102", known));
             }
         }
     }
+}
+
+/// The call `forecast(field, horizon)` in a condition that reads the field `name`, and where it stands.
+fn call_of<'t>(text: &'t str, name: &str) -> Option<(usize, &'t str)> {
+    let lower = text.to_ascii_lowercase();
+    lower.match_indices("forecast").find_map(|(at, word)| {
+        let rest = text.get(at + word.len()..)?;
+        let inner = rest.trim_start().strip_prefix('(')?;
+        let end = inner.find(')')?;
+        let (field, horizon) = inner.get(..end)?.rsplit_once(',')?;
+        let horizon = Span::parse(horizon).ok()?;
+        let call = text.get(at..text.len() - inner.len() + end + 1)?;
+        (field_name(field.trim().trim_matches('`'), horizon) == name).then_some((at, call))
+    })
+}
+
+/// A prediction that no step makes would leave the rule silent for ever: an error, not a doubt.
+fn unpredicted(source: &Source, span: std::ops::Range<usize>, call: &str, known: &Known) -> Diagnostic {
+    let mut made: Vec<&str> = known.made.iter().filter_map(|name| name.strip_prefix("forecast_")).collect();
+    made.retain(|name| !name.ends_with("_low") && !name.ends_with("_high"));
+    let calls = made.iter().filter_map(|name| name.rsplit_once('_'));
+    let calls: Vec<String> = calls.map(|(field, horizon)| format!("forecast({field}, {horizon})")).collect();
+    let label = match calls.is_empty() {
+        true => "there is no step `forecast` before this one".into(),
+        false => format!("made: {}", list(calls.iter().map(String::as_str))),
+    };
+    Diagnostic::new("E018", source, span, format!("no step before this one makes `{call}`"))
+        .label(label)
+        .hint("give a step `perfstream/forecast` that `field` and that horizon among its `horizons`")
 }
 
 /// Where in `node` the first text stands that is `name` or holds it as a word.

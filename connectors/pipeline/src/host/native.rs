@@ -2,7 +2,7 @@
 
 use super::StageHost;
 use anyhow::{Result, anyhow, bail};
-use perfstream_core::{Stage, aggregate, alert, classify, dashboard, detect, enrich, filter, sessionize};
+use perfstream_core::{Stage, aggregate, alert, classify, dashboard, detect, enrich, filter, forecast, sessionize};
 use perfstream_sdk::Module;
 use perfstream_sdk::wire::write_input;
 
@@ -36,6 +36,7 @@ pub fn native(name: &str, params: &[(String, String)]) -> Result<Box<dyn StageHo
         "classify" => host::<classify::Classify>(params)?,
         "dashboard" => host::<dashboard::Dashboard>(params)?,
         "detect" => host::<detect::DetectStage>(params)?,
+        "forecast" => host::<forecast::ForecastStage>(params)?,
         "alert" => host::<alert::AlertStage>(params)?,
         other => bail!("no stage `{other}`"),
     })

@@ -8,6 +8,7 @@ use super::state::Policy;
 use super::text::{Named, Template};
 use crate::config::{Issue, Issues};
 use crate::expr::Expr;
+use crate::forecast::{PREDICTION, TIME_TO_BREACH};
 use crate::row::{Fields, Row, Slot};
 use std::collections::BTreeMap;
 
@@ -45,7 +46,7 @@ impl Rule {
         };
         Ok(Rule {
             name: rule.name.as_str().into(),
-            fields: names(condition.slots(), fields),
+            fields: names(&spoken_of(condition.slots(), fields), fields),
             condition,
             window: rule.window.as_deref().map(Into::into),
             policy: policy(rule, stage),
@@ -89,6 +90,18 @@ fn condition(text: &str, fields: &mut Fields) -> Result<Expr, Issue> {
         return Err(issue.hint("compare it, as in `p75_lcp > 4000`"));
     }
     Ok(condition)
+}
+
+/// The fields by which a row speaks about a condition. `time_to_breach` is absent where no breach is in sight;
+/// then the prediction beside it says that the condition is not met.
+fn spoken_of(slots: &[Slot], fields: &mut Fields) -> Vec<Slot> {
+    let mut slots = slots.to_vec();
+    let breach = fields.slot(TIME_TO_BREACH);
+    let prediction = fields.slot(PREDICTION);
+    if slots.contains(&breach) && !slots.contains(&prediction) {
+        slots.push(prediction);
+    }
+    slots
 }
 
 fn names(slots: &[Slot], fields: &Fields) -> Vec<Named> {

@@ -54,7 +54,7 @@ impl Func {
                 Some((distance, near)) if distance <= 2 && distance < near.len() => {
                     format!("did you mean `{near}`?")
                 }
-                _ => format!("functions: {}", FUNCTIONS.map(|(n, ..)| n).join(", ")),
+                _ => format!("functions: {}, forecast", FUNCTIONS.map(|(n, ..)| n).join(", ")),
             }
         })
     }

@@ -1,6 +1,7 @@
 //! Text to tokens. A byte position goes with every token, so that an error can point at it.
 
 use crate::config::Issue;
+use crate::duration::Span;
 use std::borrow::Cow;
 use winnow::ascii::digit1;
 use winnow::combinator::{alt, opt, repeat};
@@ -56,6 +57,8 @@ impl<I: Stream> ParserError<I> for Fault {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Tok<'s> {
     Number(f64),
+    /// `30m`, `1h30m`
+    Span(Span),
     Text(Cow<'s, str>),
     /// A bare word: a field, a function or a keyword.
     Word,
@@ -132,7 +135,7 @@ fn word<'s>(input: &mut Input<'s>) -> Lexed<Tok<'s>> {
     (part(), rest).map(|_| Tok::Word).parse_next(input)
 }
 
-/// `1`, `1.5`, `.5`, `1e-3`
+/// `1`, `1.5`, `.5`, `1e-3`, and durations: `30m`
 fn number<'s>(input: &mut Input<'s>) -> Lexed<Tok<'s>> {
     let at = input.current_token_start();
     let fraction = || ('.', digit1);
@@ -142,8 +145,12 @@ fn number<'s>(input: &mut Input<'s>) -> Lexed<Tok<'s>> {
     let text: &str =
         shape.parse_next(input).map_err(|_: Fault| Fault::new(at, "expected a number or a field name, found `.`"))?;
     if let Some(c) = input.peek_token().filter(|c| is_word(*c) || *c == '.') {
+        let unit: &str = take_while::<_, _, Fault>(0.., |c| is_word(c) || c == '.').parse_next(input)?;
+        if let Ok(span) = Span::parse(&format!("{text}{unit}")) {
+            return Ok(Tok::Span(span));
+        }
         let fault = Fault::new(at, format!("expected a number, found `{text}{c}`"));
-        return Err(fault.hint("a name that starts with a digit stands in backticks; durations are plain numbers"));
+        return Err(fault.hint("a name that starts with a digit stands in backticks; a duration is as `30m`"));
     }
     match text.parse::<f64>() {
         Ok(x) if x.is_finite() => Ok(Tok::Number(x)),

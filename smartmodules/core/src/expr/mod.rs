@@ -6,6 +6,9 @@
 //! `* / %`, unary `-`. Words in any case. Strings in `'…'` or `"…"`, other names than letters,
 //! digits, `_` and dots in backticks; a quote inside quotes is doubled, a backslash is a backslash.
 //!
+//! A duration, `30m` or `1h30m`, is its number of milliseconds. `forecast(p75_lcp, 15m)` reads the field that
+//! a step `forecast` writes for that field and horizon.
+//!
 //! Logic is that of SQL: a comparison with null is unknown, and so is one of unlike types;
 //! `AND`, `OR` and `NOT` are Kleene's. Numbers are f64, as in JSON: integers beyond 2^53 compare
 //! as their nearest float. What has no number (division by zero, `sqrt(-1)`, overflow) is null.

@@ -29,6 +29,7 @@ fn primary(input: &mut Input<'_, '_>) -> Parsed<Node> {
     }
     let node = match &token.tok {
         Tok::Number(x) => Node::Num(*x),
+        Tok::Span(span) => Node::Num(span.us() as f64 / 1000.0),
         Tok::Text(s) => Node::Str((&**s).into()),
         Tok::Quoted(name) => field(name, input),
         Tok::Symbol if token.text == "(" => {
@@ -66,8 +67,36 @@ fn field(name: &str, input: &mut Input<'_, '_>) -> Node {
     Node::Field(slot)
 }
 
+/// The word in front of `(field, horizon)`.
+const FORECAST: &str = "forecast";
+
+/// `forecast(p75_lcp, 15m)`: the field that a step `forecast` has written for it.
+fn forecast(input: &mut Input<'_, '_>) -> Parsed<Node> {
+    any.void().parse_next(input)?;
+    let open = next(input).at;
+    any.void().parse_next(input)?;
+    let of = match &next(input).tok {
+        Tok::Word => next(input).text.to_string(),
+        Tok::Quoted(name) => name.to_string(),
+        _ => return cut(expected("a field", input).hint("as in `forecast(p75_lcp, 15m)`")),
+    };
+    any.void().parse_next(input)?;
+    if opt(symbol(",")).parse_next(input)?.is_none() {
+        return cut(expected("`,` and a horizon", input).hint("as in `forecast(p75_lcp, 15m)`"));
+    }
+    let Tok::Span(horizon) = next(input).tok else {
+        return cut(expected("a horizon such as `15m`", input).hint("one of `horizons` of the step `forecast`"));
+    };
+    any.void().parse_next(input)?;
+    close(input, open, "`)`")?;
+    Ok(field(&crate::forecast::field_name(&of, horizon), input))
+}
+
 fn call(input: &mut Input<'_, '_>) -> Parsed<Node> {
     let name = next(input);
+    if name.text.eq_ignore_ascii_case(FORECAST) {
+        return forecast(input);
+    }
     let func = match Func::find(name.text) {
         Ok(func) => func,
         Err(hint) => {
