@@ -139,7 +139,7 @@ pub static STAGES: &[StageEntry] = &[
     ),
     entry::<ForecastStage>(
         "Predicts a field of windows at stated horizons, with an interval and the time to a breach",
-        "about 3 KiB per series with the default horizons, `max_series` of them; beyond it the series unseen for longest is forgotten",
+        "about 4 KiB per series with the default horizons, `max_series` of them; beyond it the series unseen for longest is forgotten",
         |_| false,
     ),
     entry::<Alert>(

@@ -178,6 +178,12 @@ impl Series {
         Some(Forecast { value, low: value - half, high: value + half })
     }
 
+    /// What the model with the trend expects of a series without a season.
+    #[cfg(test)]
+    pub fn damped_trend(&self, ahead: i64) -> f64 {
+        self.levels[TREND] + self.trend * damped(ahead).0
+    }
+
     /// What each model expects at `target`, `ahead` steps after the newest value.
     fn models(&self, ahead: i64, target: i64, plan: &Plan) -> [f64; MODELS] {
         let season = self.offset(target, plan);
@@ -207,7 +213,10 @@ impl Series {
         let passed = gap.saturating_mul(plan.step_us) as f64;
         let season = if plan.season_us > 0 { plan.season_us } else { 64 * plan.step_us } as f64;
         let value = value + cut;
-        self.mean += (value - self.mean) * (passed / (passed + season)).max(1.0 / self.n as f64);
+        // The mean of values without the season: that of values would follow the season, and the profile would
+        // miss what it followed.
+        let rest = value - self.profile.at(time, plan) - self.mean;
+        self.mean += rest * (passed / (passed + season)).max(1.0 / self.n as f64);
         self.profile.learn(time, value - self.mean, plan);
         self.begin_season(time, plan);
     }
@@ -216,9 +225,10 @@ impl Series {
     fn cut(&mut self, error: f64, value: f64) -> f64 {
         let most = CUT * TO_SIGMA * self.spread;
         // Twice as far at most: a spread that did not grow would never let a new level in.
-        let taken = error.abs().min(2.0 * most.max(1e-9 * value.abs()));
+        let young = self.n <= YOUNG;
+        let taken = if young { error.abs() } else { error.abs().min(2.0 * most.max(1e-9 * value.abs())) };
         self.spread += (taken - self.spread) * (1.0 / self.n as f64).max(SPREAD_WEIGHT);
-        if self.n > YOUNG { error.clamp(-most, most) - error } else { 0.0 }
+        if young { 0.0 } else { error.clamp(-most, most) - error }
     }
 
     /// From the second season on the profile is used.

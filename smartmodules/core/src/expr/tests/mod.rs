@@ -13,7 +13,8 @@ fn value_of(text: &str, row: &[(&str, Value<'static>)]) -> Scalar<'static> {
     expr.eval(&|slot| row.iter().find(|(n, _)| names[slot.0] == *n).map_or(Value::Null, |(_, v)| *v))
 }
 
-const ROW: [(&str, Value<'static>); 7] = [
+const ROW: [(&str, Value<'static>); 8] = [
+    ("forecast_a b_1m30s", Value::Int(7)),
     ("x", Value::Int(6)),
     ("y", Value::Float(2.5)),
     ("s", Value::Str("Größe")),
@@ -46,6 +47,11 @@ fn values() {
         ("x BETWEEN 1 AND 6 AND f", "false"),
         ("x NOT BETWEEN 1 AND 5 OR f", "true"),
         ("t and Not f aNd TRUE", "true"),
+        // Durations are milliseconds, and a forecast is the field of that name.
+        ("30m", "1800000"),
+        ("1h30m + 1.5s - 2ms", "5401498"),
+        ("forecast(x, 15m) IS NULL", "true"),
+        ("Forecast(`a b`, 90s) + 1", "8"),
         // Comparisons
         ("x = 6", "true"),
         ("x == 6.0", "true"),
