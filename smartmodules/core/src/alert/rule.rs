@@ -96,10 +96,11 @@ fn condition(text: &str, fields: &mut Fields) -> Result<Expr, Issue> {
 /// then the prediction beside it says that the condition is not met.
 fn spoken_of(slots: &[Slot], fields: &mut Fields) -> Vec<Slot> {
     let mut slots = slots.to_vec();
-    let breach = fields.slot(TIME_TO_BREACH);
-    let prediction = fields.slot(PREDICTION);
-    if slots.contains(&breach) && !slots.contains(&prediction) {
-        slots.push(prediction);
+    if slots.iter().any(|slot| fields.names().nth(slot.0) == Some(TIME_TO_BREACH)) {
+        let prediction = fields.slot(PREDICTION);
+        if !slots.contains(&prediction) {
+            slots.push(prediction);
+        }
     }
     slots
 }

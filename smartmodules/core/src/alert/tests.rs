@@ -227,3 +227,26 @@ fn a_rule_looks_at_its_window_only() {
     let (records, counters) = alerts(&lcp(), &lines);
     assert_eq!((records.len(), get(&counters, "active")), (1, 1));
 }
+
+#[test]
+fn a_breach_that_is_no_longer_in_sight_ends_the_alert() {
+    let config = one_rule(json!({"condition": "time_to_breach < 30m"}));
+    let lines = [
+        // Nothing is known of the future: the row says nothing.
+        window(0, "/", json!({"p75": 1})),
+        window(60, "/", json!({"p75": 1, "prediction": 2, "time_to_breach": 600_000})),
+        window(120, "/", json!({"p75": 1})),
+        window(180, "/", json!({"p75": 1, "prediction": 1})),
+    ];
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let (outputs, _) = check_cuts(|| stage(&config), &lines);
+    let alerts: Vec<(&Json, &Json)> = outputs
+        .iter()
+        .filter(|row| row["kind"] == "alert")
+        .map(|row| (&row["transition"], &row["timestamp"]))
+        .collect();
+    let expected =
+        [(json!("firing"), json!("2026-01-01T00:01:00Z")), (json!("resolved"), json!("2026-01-01T00:03:00Z"))];
+    assert_eq!(alerts, expected.each_ref().map(|(transition, time)| (transition, time)));
+    assert_eq!(outputs.iter().find(|row| row["kind"] == "alert").expect("one")["values"]["time_to_breach"], 600_000);
+}

@@ -9,7 +9,7 @@
 //!
 //! A row learns only if it is the first of its step; one of an earlier step than the newest (late, a
 //! corrected window) passes as it is. A row without a number is told the prediction and teaches nothing.
-//! Cost per row: 0.3 µs per horizon. Memory: about 4 KiB per series with the defaults.
+//! Cost per row: 2 µs with three horizons, natively, its ten fields written as JSON included. Memory: about 4 KiB per series with the defaults.
 //!
 //! Not augurs 0.10: its models are fitted to a whole history and cannot take one more value, so each row
 //! would cost a fit over a stored season, and its crates need `getrandom`, which has no source of chance here.
