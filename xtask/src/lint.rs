@@ -41,6 +41,9 @@ pub fn lint(tally: &mut Tally) {
         true => {
             let flags = ["clippy", "--workspace", "--all-targets", "--release", "--locked", "--", "-Dwarnings"];
             tally.step("clippy", cargo().args(flags));
+            // Without the features that tests add: what users build.
+            let flags = ["clippy", "--package", "perfstream", "--release", "--locked", "--", "-Dwarnings"];
+            tally.step("clippy of perfstream as it is shipped", cargo().args(flags));
         }
         false => tally.skip("clippy", "no clippy; `rustup component add clippy` adds it"),
     }

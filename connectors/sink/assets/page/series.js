@@ -42,7 +42,10 @@ export class TimeSeries {
     const data = this.data(now - range * 1000);
     // A series that is young fills its plot.
     const first = Math.min(...this.chosen.map((series) => series.points[0]?.[T] ?? now));
-    this.bounds = [Math.max(now - range * 1000, Math.min(first, now - 60_000)) / 1000, now / 1000];
+    // What is foreseen has its place, but no more than a third of the plot.
+    const ahead = Math.max(now, this.focus.points.at(-1)?.[PREDICTION]?.[0] ?? now);
+    this.bounds = [Math.max(now - range * 1000, Math.min(first, now - 60_000)) / 1000, 0];
+    this.bounds[1] = Math.min(ahead / 1000, now / 1000 + (now / 1000 - this.bounds[0]) / 2);
     if (shape !== this.shape || !this.plot) this.build(shape, data);
     else {
       this.plot.setData(data, !this.zoomed);
@@ -73,7 +76,7 @@ export class TimeSeries {
     this.legend.replaceChildren(...this.chosen.map(line), ...rest);
   }
 
-  /** x; a column for each line; range and forecast of the one in focus; its anomalies. */
+  /** x; a column for each line; range of the one in focus, its anomalies and forecast. */
   data(from) {
     const lines = this.chosen.map((series) => {
       const points = series.points.filter((point) => point[T] >= from);
@@ -81,16 +84,16 @@ export class TimeSeries {
       const columns = [of(T).map((t) => t / 1000), of(VALUE)];
       if (series !== this.focus) return columns;
       const odd = points.map((point) => (point[ANOMALY] ? point[VALUE] : null));
-      return [...columns, of(EXPECTED), of(LOW), of(HIGH), of(PREDICTION), odd];
+      return [...columns, of(EXPECTED), of(LOW), of(HIGH), odd];
     });
-    return uPlot.join(lines);
+    return uPlot.join([...lines, forecast(this.focus, from)]);
   }
 
   build(shape, data) {
     this.destroy();
     this.shape = shape;
     this.zoomed = false;
-    const [text, grid, range, odd, ...lines] = colours();
+    const [text, grid, range, foreseen, odd, ...lines] = colours();
     const series = [{}];
     const bands = [];
     this.chosen.forEach((of, at) => {
@@ -101,9 +104,13 @@ export class TimeSeries {
       series.push({ ...thin, label: 'expected', stroke: lines[at], dash: [4, 4], width: 1 });
       series.push({ ...thin, label: 'low', stroke: 'transparent' }, { ...thin, label: 'high', stroke: 'transparent' });
       bands.push({ series: [series.length - 1, series.length - 2], fill: range });
-      series.push({ ...thin, label: 'forecast', stroke: lines[at], dash: [2, 6], width: 1.5 });
       series.push({ label: 'anomaly', paths: () => null, points: { show: true, size: 8, fill: odd, stroke: odd } });
     });
+    const line = lines[this.chosen.indexOf(this.focus)];
+    const ahead = { spanGaps: true, points: { show: false } };
+    series.push({ ...ahead, label: 'forecast', stroke: line, dash: [2, 5], width: 1.5 });
+    series.push({ ...ahead, label: 'least', stroke: 'transparent' }, { ...ahead, label: 'most', stroke: 'transparent' });
+    bands.push({ series: [series.length - 1, series.length - 2], fill: foreseen });
     const axis = { stroke: text, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1 } };
     const options = {
       width: Math.max(200, this.plotAt.clientWidth), height: HEIGHT, series, bands, legend: { show: false },
@@ -153,7 +160,11 @@ export class TimeSeries {
     const words = [time(point[T]), labelText(this.focus.labels), number(point[VALUE], this.panel.unit)];
     if (of) words.push(RATINGS[of].word);
     if (point[EXPECTED] !== null) words.push(`expected ${number(point[EXPECTED], this.panel.unit)}`);
-    if (point[PREDICTION] !== null) words.push(`forecast ${number(point[PREDICTION], this.panel.unit)}`);
+    if (point[PREDICTION] !== null) {
+      const [at, value, low, high] = point[PREDICTION];
+      const ends = low === null ? '' : `, ${number(low)} to ${number(high)}`;
+      words.push(`${number(value, this.panel.unit)} forecast for ${time(at)}${ends}`);
+    }
     if (point[ANOMALY]) words.push('anomaly');
     setText(this.said, words.join(', '));
   }
@@ -167,9 +178,19 @@ export class TimeSeries {
   }
 }
 
-/** Text, grid, range, anomaly and lines, as the style sheet has them now. */
+/** What was foreseen, at the times it was foreseen for: x, value, low, high. A low end below zero of what is never
+ *  below zero is cut there. */
+function forecast(series, from) {
+  const positive = series.points.every((point) => point[VALUE] >= 0);
+  const said = new Map(series.points.filter((point) => point[PREDICTION]?.[0] >= from).map((point) => [point[PREDICTION][0], point[PREDICTION]]));
+  const rows = [...said.values()].sort((a, b) => a[0] - b[0]);
+  const low = ([, , end]) => (end !== null && positive ? Math.max(0, end) : end);
+  return [rows.map((row) => row[0] / 1000), rows.map((row) => row[1]), rows.map(low), rows.map((row) => row[3])];
+}
+
+/** Text, grid, range, what is foreseen, anomaly and lines, as the style sheet has them now. */
 function colours() {
   const style = getComputedStyle(document.documentElement);
-  const names = ['text', 'grid', 'range', 'poor', 'line-0', 'line-1', 'line-2', 'line-3', 'line-4', 'line-5'];
+  const names = ['text', 'grid', 'range', 'foreseen', 'poor', 'line-0', 'line-1', 'line-2', 'line-3', 'line-4', 'line-5'];
   return names.map((name) => style.getPropertyValue(`--${name}`).trim());
 }

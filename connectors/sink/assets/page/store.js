@@ -1,6 +1,7 @@
 // What the page knows. The server keeps the same; this side keeps what one viewer looks at.
 
-/** Of a point: [time, value, count, expected, low, high, prediction, anomaly, offset]. */
+/** Of a point: [time, value, count, expected, low, high, prediction, anomaly, offset]; of its prediction, null if
+ *  there is none: [the time it is for, value, low, high]. */
 export const T = 0, VALUE = 1, COUNT = 2, EXPECTED = 3, LOW = 4, HIGH = 5, PREDICTION = 6, ANOMALY = 7, OFFSET = 8;
 
 const MAX_POINTS = 2880;
@@ -44,7 +45,7 @@ export class Store {
       const series = this.seriesOf(record, point);
       const { value: expected, low, high } = point.expected ?? {};
       const row = [point.time_ms, point.value, point.count ?? null, expected ?? null, low ?? null, high ?? null,
-        point.prediction ?? null, point.anomaly ?? null, point.offset ?? null];
+        foreseen(point.prediction), point.anomaly ?? null, point.offset ?? null];
       insert(series.points, row);
       this.note(series);
     }
@@ -125,6 +126,12 @@ export class Store {
 
 export function isFiring(event) {
   return event.kind === 'alert' && event.state === 'firing';
+}
+
+function foreseen(prediction) {
+  if (!prediction) return null;
+  const { time_ms: time, value, low, high } = prediction;
+  return [time, value, low ?? null, high ?? null];
 }
 
 function sorted(labels) {

@@ -33,7 +33,7 @@ pub struct Incoming {
     #[serde(default)]
     expected: Option<Expected>,
     #[serde(default)]
-    prediction: Option<f64>,
+    prediction: Option<Prediction>,
     #[serde(default)]
     anomaly: Option<bool>,
     #[serde(default)]
@@ -43,6 +43,17 @@ pub struct Incoming {
 /// What a detector expects.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Expected {
+    value: f64,
+    #[serde(default)]
+    low: Option<f64>,
+    #[serde(default)]
+    high: Option<f64>,
+}
+
+/// What a series will be, as was said at the time of its point.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+struct Prediction {
+    time_ms: i64,
     value: f64,
     #[serde(default)]
     low: Option<f64>,
@@ -72,7 +83,7 @@ struct Point {
     value: f64,
     count: Option<f64>,
     expected: Option<Expected>,
-    prediction: Option<f64>,
+    prediction: Option<Prediction>,
     anomaly: Option<bool>,
     offset: Option<i64>,
 }
@@ -336,7 +347,8 @@ impl Point {
             Some(Expected { value, low, high }) => (Some(value), low, high),
             None => (None, None, None),
         };
-        json!([time, self.value, self.count, value, low, high, self.prediction, self.anomaly, self.offset])
+        let prediction = self.prediction.map(|said| (said.time_ms, said.value, said.low, said.high));
+        json!([time, self.value, self.count, value, low, high, prediction, self.anomaly, self.offset])
     }
 }
 

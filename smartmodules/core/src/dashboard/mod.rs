@@ -64,7 +64,8 @@ struct Slots {
     window: Slot,
     count: Slot,
     expected: Slot,
-    prediction: Slot,
+    /// Its value, ends of its range and time
+    prediction: [Slot; 4],
     anomaly: Slot,
 }
 
@@ -138,7 +139,7 @@ impl Stage for Dashboard {
                 window: fields.slot("window"),
                 count: fields.slot("count"),
                 expected: fields.slot("detection_expected"),
-                prediction: fields.slot("prediction"),
+                prediction: ["", "_low", "_high", "_time"].map(|end| fields.slot(&format!("prediction{end}"))),
                 anomaly: fields.slot("anomaly"),
             },
             state: State::default(),
@@ -248,11 +249,7 @@ impl Dashboard {
         add("time_ms", Value::Int(row.meta.event_time.div_euclid(1000)));
         add("labels", Value::Json(&labels(&source.group, row, &BTreeMap::new())));
         add("value", Value::Float(value));
-        for (name, value) in [
-            ("count", row.get(self.slots.count)),
-            ("prediction", row.get(self.slots.prediction)),
-            ("anomaly", row.get(self.slots.anomaly)),
-        ] {
+        for (name, value) in [("count", row.get(self.slots.count)), ("anomaly", row.get(self.slots.anomaly))] {
             if matches!(value, Value::Int(_) | Value::Float(_) | Value::Bool(_)) {
                 add(name, value);
             }
@@ -261,6 +258,17 @@ impl Dashboard {
             && let Some(own) = member(expected, &source.metric)
         {
             add("expected", Value::Json(own));
+        }
+        let [prediction, low, high, at] = self.slots.prediction.map(|slot| row.get(slot));
+        if let (Value::Float(_) | Value::Int(_), Value::Int(_)) = (prediction, at) {
+            let mut said = b"{\"time_ms\":".to_vec();
+            write_value(at, &mut said);
+            for (name, value) in [("value", prediction), ("low", low), ("high", high)] {
+                said.extend_from_slice(format!(",\"{name}\":").as_bytes());
+                write_value(value, &mut said);
+            }
+            said.push(b'}');
+            add("prediction", Value::Json(&String::from_utf8_lossy(&said)));
         }
         add("offset", Value::Int(row.meta.offset));
         text.push(b'}');

@@ -53,6 +53,9 @@ pub struct ForecastConfig {
     /// On which side of `threshold` a value is a breach. Default: `above`.
     #[serde(default)]
     pub breach: Breach,
+    /// Write a `forecast` record per series and step as well, once there are predictions. Default: true.
+    #[serde(default = "default_records")]
+    pub records: bool,
     /// Series remembered, 1 to 1,000,000; beyond it the one unseen for longest is forgotten. Default: 10000.
     #[serde(default = "default_series")]
     pub max_series: u32,
@@ -98,6 +101,10 @@ fn default_interval() -> f64 {
     0.95
 }
 
+fn default_records() -> bool {
+    true
+}
+
 fn default_series() -> u32 {
     10_000
 }
@@ -109,6 +116,7 @@ impl ForecastConfig {
         let names = std::iter::once(super::PREDICTION.to_string()).chain(horizons);
         let mut written: Vec<String> =
             names.flat_map(|name| [name.clone(), format!("{name}_low"), format!("{name}_high")]).collect();
+        written.push(super::PREDICTION_TIME.into());
         written.extend(self.threshold.map(|_| super::TIME_TO_BREACH.to_string()));
         written
     }

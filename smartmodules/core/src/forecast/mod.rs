@@ -1,11 +1,11 @@
 //! Stage `forecast`: what a field of windows will be, per series, with an interval, and when it breaches.
 //!
-//! A row of the field goes on with `prediction`, `prediction_low`, `prediction_high` for the first horizon,
-//! `forecast_FIELD_HORIZON`, `…_low`, `…_high` for each, and `time_to_breach`: milliseconds until the path
+//! A row of the field goes on with `prediction`, `prediction_low`, `prediction_high` for the first horizon and
+//! `prediction_time`, when that is; with `forecast_FIELD_HORIZON`, `…_low`, `…_high` for each, and `time_to_breach`: milliseconds until the path
 //! from the value through the predictions crosses `threshold`, 0 if the value itself is a breach. What is
 //! not known is absent: a horizon before 8 of its predictions met their outcome, `time_to_breach` where no
 //! breach is in sight within the longest horizon. `forecast(FIELD, HORIZON)` in a condition reads those
-//! fields. The method is in [`model`].
+//! fields. The method is in [`model`]. Once a step each series with predictions makes a `forecast` record too.
 //!
 //! A row learns only if it is the first of its step; one of an earlier step than the newest (late, a
 //! corrected window) passes as it is. A row without a number is told the prediction and teaches nothing.
@@ -25,15 +25,17 @@ mod tests_golden;
 
 pub use config::{Breach, ForecastConfig};
 
-use crate::alert::text::{Named, group_key, named};
+use crate::alert::text::{Named, group_key, labels, named};
 use crate::clock::NEVER;
 use crate::config::{Issues, fail_on_errors};
 use crate::duration::Span;
-use crate::row::{Fields, Kind, Output, Row, Slot};
+use crate::row::{Fields, Kind, Meta, Output, Row, RowWriter, Slot};
 use crate::stage::{Context, Counters, RestoreError, Stage, count, load, save};
+use crate::value::Value;
 use model::{Forecast, LARGEST, Plan, Series};
 use serde::{Deserialize, Serialize};
 use series::{AllSeries, Known};
+use std::collections::BTreeMap;
 
 /// The field with the prediction of a field at a horizon.
 pub fn field_name(field: &str, horizon: Span) -> String {
@@ -44,10 +46,14 @@ pub fn field_name(field: &str, horizon: Span) -> String {
 pub const TIME_TO_BREACH: &str = "time_to_breach";
 /// The field with the prediction of the first horizon.
 pub const PREDICTION: &str = "prediction";
+/// The field with the time that prediction is for, milliseconds since the epoch.
+pub const PREDICTION_TIME: &str = "prediction_time";
 
 /// The stage `forecast`.
 #[derive(Debug)]
 pub struct ForecastStage {
+    config: ForecastConfig,
+    context: Context,
     plan: Plan,
     field: Slot,
     window: Option<Box<str>>,
@@ -100,7 +106,8 @@ impl Stage for ForecastStage {
         let names: Vec<[Box<str>; 3]> =
             config.horizons.iter().map(|horizon| three(field_name(&config.field, *horizon))).collect();
         let first = three(PREDICTION.into());
-        let own = first.iter().chain(names.iter().flatten()).map(|name| &**name).chain([TIME_TO_BREACH]);
+        let own = first.iter().chain(names.iter().flatten()).map(|name| &**name);
+        let own = own.chain([PREDICTION_TIME, TIME_TO_BREACH]);
         let fit = context.max_state_bytes / Series::most_bytes(&plan).max(1);
         Ok(ForecastStage {
             field: fields.slot(&config.field),
@@ -117,6 +124,8 @@ impl Stage for ForecastStage {
             all: AllSeries::default(),
             counts: Counts::default(),
             key: Vec::new(),
+            context: context.clone(),
+            config,
         })
     }
 
@@ -136,15 +145,18 @@ impl Stage for ForecastStage {
             return out.pass(row);
         }
         let value = row.get(self.field).as_f64().filter(|x| x.abs() <= LARGEST);
-        match value {
-            Some(value) => self.counts.learned += series.learn(time, value, &self.plan) as u64,
-            None => self.counts.missing += 1,
-        }
+        let learned = value.is_some_and(|value| series.learn(time, value, &self.plan));
+        self.counts.learned += learned as u64;
+        self.counts.missing += value.is_none() as u64;
         let forecasts: Vec<Option<Forecast>> =
             (0..self.names.len()).map(|at| series.forecast(time, at, &self.plan)).collect();
         self.counts.evicted += self.all.make_room(self.most_series);
-        self.counts.predicted += forecasts.iter().any(Option::is_some) as u64;
+        let known = forecasts.iter().any(Option::is_some);
+        self.counts.predicted += known as u64;
         self.write(row, value, &forecasts, out);
+        if known && learned && self.config.records {
+            self.record(row, value, &forecasts, out);
+        }
     }
 
     fn counters(&self) -> Counters {
@@ -196,18 +208,38 @@ impl ForecastStage {
                 copy
             }
         };
-        if let Some(Some(first)) = forecasts.first() {
-            copy.field("prediction", first.value)
-                .field("prediction_low", first.low)
-                .field("prediction_high", first.high);
+        self.predictions(row.meta.event_time, value, forecasts, &mut copy);
+    }
+
+    /// A record of what is expected of the row's series.
+    fn record(&self, row: &Row<'_>, value: Option<f64>, forecasts: &[Option<Forecast>], out: &mut Output) {
+        let time = row.meta.event_time;
+        let (partition, step) = (self.context.partition.to_le_bytes(), time.to_le_bytes());
+        let id = crate::id::id(&[self.context.stage.as_bytes(), &partition, &self.key, &step]);
+        let mut record = out.row(Meta { kind: Kind::Forecast, ..row.meta }, row.key);
+        record.field("id", id.as_str()).field("pipeline", &*self.context.pipeline).field("stage", &*self.context.stage);
+        record.field("field", &*self.config.field).field("window", row.get(self.window_slot));
+        record.field("labels", Value::Json(&labels(&self.group, row, &BTreeMap::new())));
+        record.field("value", value.map_or(Value::Null, Value::Float));
+        if let Some((threshold, _)) = self.threshold {
+            record.field("threshold", threshold);
+        }
+        self.predictions(time, value, forecasts, &mut record);
+    }
+
+    /// What is expected after `time`, where it is known.
+    fn predictions(&self, time: i64, value: Option<f64>, forecasts: &[Option<Forecast>], row: &mut RowWriter<'_>) {
+        if let (Some(Some(first)), Some(horizon)) = (forecasts.first(), self.plan.horizons_us.first()) {
+            row.field(PREDICTION, first.value).field("prediction_low", first.low).field("prediction_high", first.high);
+            row.field(PREDICTION_TIME, (time + horizon).div_euclid(1000));
         }
         for (forecast, [name, low, high]) in forecasts.iter().zip(&self.names) {
             if let Some(forecast) = forecast {
-                copy.field(name, forecast.value).field(low, forecast.low).field(high, forecast.high);
+                row.field(name, forecast.value).field(low, forecast.low).field(high, forecast.high);
             }
         }
         if let Some(us) = self.time_to_breach(value, forecasts) {
-            copy.field(TIME_TO_BREACH, us / 1000);
+            row.field(TIME_TO_BREACH, us / 1000);
         }
     }
 

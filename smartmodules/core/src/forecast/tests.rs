@@ -28,9 +28,41 @@ fn rows(of: impl Iterator<Item = (i64, f64)>) -> Vec<String> {
     of.map(|(minute, value)| row(minute, "/", &format!("{value}"))).collect()
 }
 
-fn outputs(config: &str, lines: &[String]) -> Vec<Json> {
+/// All that it writes, and of that the rows that it was given.
+fn all_outputs(config: &str, lines: &[String]) -> Vec<Json> {
     let (mut stage, fields) = stage(config);
     run(&mut stage, &fields, &lines.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn outputs(config: &str, lines: &[String]) -> Vec<Json> {
+    given(all_outputs(config, lines))
+}
+
+/// The rows that are no records of its own.
+fn given(rows: Vec<Json>) -> Vec<Json> {
+    rows.into_iter().filter(|row| row["kind"] != "forecast").collect()
+}
+
+#[test]
+fn a_record_per_series_and_step_says_what_is_expected() {
+    let mut lines = rows((0..20).map(|minute| (minute, 100.0)));
+    // A second row of a step, one without a number and a late one make none.
+    lines.extend([row(19, "/", "101"), row(20, "/", "null"), row(3, "/", "100")]);
+    let found = all_outputs(CONFIG, &lines);
+    let records: Vec<&Json> = found.iter().filter(|row| row["kind"] == "forecast").collect();
+    assert_eq!(records.len(), 12, "minutes 8 to 19");
+    let last = records[11];
+    let said =
+        ["field", "window", "labels", "value", "threshold", "prediction", "prediction_low"].map(|name| &last[name]);
+    assert_eq!(
+        said,
+        [&json!("v"), &json!("w"), &json!({ "page": "/" }), &json!(100.0), &json!(200.0), &json!(100.0), &json!(100.0)]
+    );
+    assert_eq!(last["prediction_time"], json!(START_US / 1000 + 20 * 60_000));
+    let ids: std::collections::BTreeSet<&str> = records.iter().filter_map(|row| row["id"].as_str()).collect();
+    assert_eq!(ids.len(), 12);
+    let quiet = CONFIG.replace('{', "{\"records\":false,");
+    assert!(all_outputs(&quiet, &lines).iter().all(|row| row["kind"] != "forecast"));
 }
 
 #[test]
@@ -82,7 +114,7 @@ fn of_a_step_the_first_row_is_learned_and_each_is_told() {
     let mut lines = rows((0..20).map(|minute| (minute, 100.0)));
     lines.push(lines[19].replace("100", "900"));
     let (mut stage, fields) = stage(CONFIG);
-    let found = run(&mut stage, &fields, &lines.iter().map(String::as_str).collect::<Vec<_>>());
+    let found = given(run(&mut stage, &fields, &lines.iter().map(String::as_str).collect::<Vec<_>>()));
     assert_eq!(counter(&stage, "learned"), 20);
     assert_eq!(found[20]["prediction"], 100.0);
     assert_eq!(found[20]["time_to_breach"], 0, "the value itself is beyond the threshold");
@@ -95,7 +127,7 @@ fn a_missing_value_is_told_and_teaches_nothing() {
     lines.push(row(21, "/", "1e99"));
     lines.push(row(22, "/", r#""text""#));
     let (mut stage, fields) = stage(CONFIG);
-    let found = run(&mut stage, &fields, &lines.iter().map(String::as_str).collect::<Vec<_>>());
+    let found = given(run(&mut stage, &fields, &lines.iter().map(String::as_str).collect::<Vec<_>>()));
     assert_eq!((counter(&stage, "learned"), counter(&stage, "missing")), (20, 3));
     assert!(found[20..].iter().all(|row| row["prediction"] == 100.0), "{found:#?}");
 }
@@ -106,7 +138,7 @@ fn late_and_corrected_rows_pass_as_they_are() {
     lines.push(row(3, "/", "900"));
     lines.push(row(20, "/", r#"900,"revision":1"#));
     let (mut stage, fields) = stage(CONFIG);
-    let found = run(&mut stage, &fields, &lines.iter().map(String::as_str).collect::<Vec<_>>());
+    let found = given(run(&mut stage, &fields, &lines.iter().map(String::as_str).collect::<Vec<_>>()));
     assert_eq!((counter(&stage, "learned"), counter(&stage, "late_rows")), (20, 2));
     assert!(found[20..].iter().all(|row| row.get("prediction").is_none()), "{found:#?}");
 }
