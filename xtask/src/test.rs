@@ -44,6 +44,9 @@ fn cargo_tests(tally: &mut Tally) {
         // The tests that are ignored by default are those that need a server; other programs have steps of their own.
         Some(_) => {
             command.args(["--", "--include-ignored"]).args(peers::ALL.iter().flat_map(|tests| ["--skip", tests]));
+            // Tests on a cluster wait most of their time.
+            let cores = std::thread::available_parallelism().map_or(2, usize::from);
+            command.env("RUST_TEST_THREADS", (2 * cores).to_string());
         }
         None => println!("tests on a cluster are skipped, counted as ignored: {}", kill::NO_SERVER),
     }

@@ -1,0 +1,9 @@
+//! perfstream and a real Fluvio cluster: one program, so that what waits in one test is used by another.
+
+mod collect;
+mod commands;
+mod deploy;
+mod detect;
+mod hazards;
+mod instances;
+mod transforms;
