@@ -47,7 +47,22 @@ async function dialog(page) {
   return page.locator('#detail button').allInnerTexts();
 }
 
+/** A step that foresees the next five seconds. */
+const FORECAST = '  - uses: perfstream/forecast@0.1.0\n' +
+  '    with: { field: p75_lcp, group_by: [page, browser, device], step: 1s, horizons: [5s], season: 0s }\n';
+
 export const tests = {
+  'a forecast is drawn beyond the newest value': () => compare(
+    '  - uses: perfstream/alert@0.1.0', `${FORECAST}  - uses: perfstream/alert@0.1.0`,
+    async (page) => {
+      const plot = page.locator('.plot').first();
+      await plot.locator('canvas').waitFor();
+      await plot.press('End');
+      return / forecast for /.test(await page.locator('.said').first().innerText());
+    },
+    [false, true],
+  ),
+
   'visualizations are the panels': () => compare(
     / *- \{ type: heat-map.*\n/.exec(PIPELINE)[0], '',
     (page) => page.locator('.panel h2').allInnerTexts(),

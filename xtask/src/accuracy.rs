@@ -1,6 +1,6 @@
 //! `cargo xtask accuracy`: the presets of `perfstream detect` on labelled series, beside peers.
 //!
-//! Python does the arithmetic (`tests/accuracy/run.py`), in a virtual environment below the target
+//! Python does the arithmetic (`tests/accuracy/run.py`, and `forecast.py` for forecasts), in a virtual environment below the target
 //! directory that holds the peers from PyPI; scores of ours come through the binary and its WASM.
 
 use crate::build;
@@ -24,18 +24,26 @@ pub struct Args {
     /// Also the NAB score of `best` over warm-ups 100 to 400 and each constant by 0.7 and 1.3
     #[arg(long, requires = "nab")]
     sweep: bool,
+    /// Of the stage `forecast` instead: its errors against the seasonal naive forecast, on --mscloud and on
+    /// generated web vitals
+    #[arg(long, conflicts_with_all = ["nab", "per_series", "sweep"])]
+    forecast: bool,
 }
 
 /// Builds, installs the peers, and prints the tables.
 pub fn accuracy(args: &Args) -> Result<()> {
-    if args.mscloud.is_none() && args.nab.is_none() {
+    if args.mscloud.is_none() && args.nab.is_none() && !args.forecast {
         bail!("nothing to measure on: give --mscloud DIR, --nab DIR or both");
     }
     let perfstream = build::all()?;
     let work = target().join("accuracy");
-    let python = environment(&work)?;
+    // Forecasts are compared with what the series was a day before, which needs no packages.
+    let (python, script) = match args.forecast {
+        true => ("python3".into(), "tests/accuracy/forecast.py"),
+        false => (environment(&work)?, "tests/accuracy/run.py"),
+    };
     let mut command = Command::new(python);
-    command.current_dir(root()).arg("tests/accuracy/run.py").arg("--perfstream").arg(perfstream);
+    command.current_dir(root()).arg(script).arg("--perfstream").arg(perfstream);
     command.arg("--work").arg(&work);
     for (name, folder) in [("--mscloud", &args.mscloud), ("--nab", &args.nab)] {
         if let Some(folder) = folder {

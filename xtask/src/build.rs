@@ -72,18 +72,23 @@ pub fn all() -> Result<PathBuf> {
     Ok(binary)
 }
 
-/// Builds the modules, and perfstream with everything that tests of the workspace need: what they run, so that
-/// none of our crates is built once more without its failpoints.
+/// Builds the modules, and perfstream as tests of the workspace run it: none of our crates is built once more
+/// without its failpoints.
 pub fn tested() -> Result<PathBuf> {
     wasm()?;
-    of_tests("perfstream")
+    program("perfstream", "check")
 }
 
-/// Builds the tests of the workspace and returns the program `name` among them. All of the workspace's features
-/// go together, as `cargo test --workspace` has them: another choice would build everything anew.
+/// Builds the program `name` of `tests/src/bin`; returns it.
 pub fn of_tests(name: &str) -> Result<PathBuf> {
+    program(name, "kill_collector")
+}
+
+/// Builds a program by building a test of its package, so with all of the workspace's features, as
+/// `cargo test --workspace` does: another choice would build everything anew.
+fn program(name: &str, test: &str) -> Result<PathBuf> {
     let mut command = cargo();
-    command.args(["test", "--workspace", "--release", "--locked", "--no-run", "--quiet"]);
+    command.args(["test", "--workspace", "--release", "--locked", "--no-run", "--quiet", "--test", test]);
     run(command.env("PERFSTREAM_MODULES", modules_dir()))?;
     let binary = target().join("release").join(name);
     ensure!(binary.exists(), "{} was not built", binary.display());

@@ -179,7 +179,7 @@ fn a_wrong_map_is_found() {
     for (target, part) in [
         ("= cls.input.topic", "the document says \"lcp-stream\""),
         ("= lcp.input.nothing", "has no `lcp.input.nothing`"),
-        ("~ lcp.transforms[forecast].with", "has no"),
+        ("~ lcp.transforms[respond].with", "has no"),
         ("issue A", "is no target"),
         ("record window", "is no target"),
         ("", "is no target"),
