@@ -5,6 +5,7 @@
 //! Bounds: a list keeps its `limit` of values, a sample [`super::sample::ROWS`] rows, a CLS
 //! [`SHIFTS_MAX`] shifts, a percentile see [`crate::math::values`]; the rest is constant.
 
+use super::counters::{Counters, count_of};
 use super::plan::{AccKind, AccSpec};
 use super::sample::Sample;
 use crate::math::random::SplitMix64;
@@ -31,6 +32,7 @@ pub(super) enum Acc {
     List(Box<List>),
     Sample(Box<Sample>),
     Shifts(Vec<Shift>),
+    Counters(Box<Counters>),
 }
 
 /// Values by number of arrival.
@@ -73,6 +75,7 @@ impl Acc {
                 Acc::Sample(Box::new(Sample::new(salt)))
             }
             AccKind::Shifts { .. } => Acc::Shifts(Vec::new()),
+            AccKind::Counters { .. } => Acc::Counters(Box::default()),
         }
     }
 
@@ -112,6 +115,11 @@ impl Acc {
                     return SHIFT_BYTES;
                 }
             }
+            (Acc::Counters(counters), AccKind::Counters { field, series }) => {
+                if let Some(x) = count_of(row.get(*field)) {
+                    return counters.add(x, series, row, at.time, at.room);
+                }
+            }
             _ => {}
         }
         0
@@ -136,6 +144,7 @@ impl Acc {
             (Acc::Shifts(a), Acc::Shifts(b), _) => {
                 a.extend(b.iter().take(SHIFTS_MAX.saturating_sub(a.len())));
             }
+            (Acc::Counters(a), Acc::Counters(b), _) => a.merge(*b),
             _ => {}
         }
     }
@@ -149,6 +158,7 @@ impl Acc {
             Acc::List(list) => list.items.iter().map(|(_, v)| value_bytes(v)).sum(),
             Acc::Sample(sample) => 48 + sample.cells.iter().map(value_bytes).sum::<u64>(),
             Acc::Shifts(shifts) => SHIFT_BYTES * shifts.len() as u64,
+            Acc::Counters(counters) => counters.bytes(),
         }
     }
 }

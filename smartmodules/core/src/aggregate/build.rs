@@ -140,6 +140,12 @@ impl Build<'_> {
                 let acc = self.count_acc(name, f.condition.as_deref());
                 Some(WhatKind::Rate { acc, unit_us: f.unit.us() })
             }
+            Function::CounterRate(f) => {
+                let series = f.series.iter().map(|name| self.fields.slot(name)).collect();
+                let kind = AccKind::Counters { field: self.fields.slot(&f.field), series };
+                let acc = self.acc(name, kind, f.condition.as_deref());
+                Some(WhatKind::CounterRate { acc, unit_us: f.unit.us() })
+            }
             Function::Percentile(_) | Function::Expression(_) => None,
         }
     }

@@ -110,7 +110,7 @@ fn names(config: &AggregateConfig, window: &WindowConfig, path: &str, issues: &m
         } else if config.group_by.contains(name) {
             issues.push(Issue::error(path, format!("expected a name that is not in group_by, found `{name}`")));
         } else if columns[..at].contains(name) {
-            let hint = "linear-regression also writes …_intercept, …_r2, …_p_value, isolation-forest …_ratio";
+            let hint = "linear-regression also writes …_intercept, …_r2, …_p_value, isolation-forest …_ratio, counter-rate …_series";
             issues
                 .push(Issue::error(path, format!("expected each result field once, found `{name}` again")).hint(hint));
         }
@@ -135,6 +135,13 @@ fn parameters(function: &Function, path: &str, issues: &mut Issues) {
         Function::Rate(f) if f.unit == Unit::PerUnit => {
             let message = "expected per_second, per_minute or per_hour, found per_unit";
             issues.push(Issue::error(format!("{path}.unit"), message));
+        }
+        Function::CounterRate(f) => {
+            range(issues, &format!("{path}.series"), f.series.len() as f64, 0.0, 16.0);
+            if f.unit == Unit::PerUnit {
+                let message = "expected per_second, per_minute or per_hour, found per_unit";
+                issues.push(Issue::error(format!("{path}.unit"), message));
+            }
         }
         Function::IsolationForest(f) => {
             let features = f.features.len() as f64;

@@ -61,6 +61,7 @@ pub(super) fn extra(function: &Function) -> &'static [&'static str] {
     match function {
         Function::LinearRegression(_) => &["_intercept", "_r2", "_p_value"],
         Function::IsolationForest(_) => &["_ratio"],
+        Function::CounterRate(_) => &["_series"],
         _ => &[],
     }
 }

@@ -1,6 +1,7 @@
 //! A window's results from the slices it covers, in order of time.
 
 use super::acc::{Acc, List, Shift, merged};
+use super::counters::growth;
 use super::forest::{Cache, Memory, Subject, score};
 use super::plan::{ForestPlan, Shape, Statistic, What, WhatKind, WindowPlan};
 use super::sample::Sample;
@@ -61,6 +62,13 @@ impl Results {
                     self.set(what.column, float(scored.map(|s| s.0)));
                     self.set(what.column + 1, float(scored.map(|s| s.1)));
                 }
+                WhatKind::CounterRate { acc, unit_us } => {
+                    let counters = window.accs(*acc, |a| if let Acc::Counters(c) = a { Some(&**c) } else { None });
+                    if let Some(found) = growth(counters.into_iter()) {
+                        self.set(what.column, float(Some(found.per_second * unit_us / 1e6)));
+                        self.set(what.column + 1, OwnedValue::Int(found.series as i64));
+                    }
+                }
                 _ => {
                     let value = self.simple(what, window);
                     self.set(what.column, value);
@@ -116,7 +124,9 @@ impl Results {
                     other => other.into(),
                 }
             }
-            WhatKind::Percentile | WhatKind::Trend { .. } | WhatKind::Forest(_) => self.cell(what.column),
+            WhatKind::Percentile | WhatKind::Trend { .. } | WhatKind::Forest(_) | WhatKind::CounterRate { .. } => {
+                self.cell(what.column)
+            }
         }
     }
 

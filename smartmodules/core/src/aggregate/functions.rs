@@ -35,6 +35,8 @@ pub enum Function {
     Ratio(Ratio),
     /// Events per unit of time over the window's length
     Rate(Rate),
+    /// How fast counters grow that start anew now and then, summed; `…_series` is their number
+    CounterRate(CounterRate),
 }
 
 /// A function of whole events.
@@ -255,4 +257,26 @@ pub struct Rate {
     /// Only events for which this expression over their fields holds. Default: all.
     #[serde(default, rename = "where")]
     pub condition: Option<String>,
+}
+
+/// The growth of counters per time, as `rate` of Prometheus without its extrapolation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CounterRate {
+    /// Field with the counter's value, 0 or more.
+    pub field: String,
+    /// Fields that tell the counters of a group apart, up to 16: `cpu`, `mode`. Default: none, the group is one counter.
+    #[serde(default)]
+    pub series: Vec<String>,
+    /// `per_second`, `per_minute` or `per_hour`. Default: per_second.
+    #[serde(default = "per_second")]
+    pub unit: Unit,
+    /// Only events for which this expression over their fields holds. Default: all.
+    #[serde(default, rename = "where")]
+    pub condition: Option<String>,
+}
+
+fn per_second() -> Unit {
+    Unit::PerSecond
 }

@@ -19,6 +19,7 @@ mod build;
 mod check;
 mod columns;
 pub mod config;
+mod counters;
 mod emit;
 mod fold;
 mod forest;

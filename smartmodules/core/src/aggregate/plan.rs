@@ -53,6 +53,11 @@ pub(super) enum AccKind {
         field: Slot,
         time: Option<Slot>,
     },
+    Counters {
+        field: Slot,
+        /// What tells counters of a group apart
+        series: Vec<Slot>,
+    },
 }
 
 /// One named window.
@@ -126,6 +131,10 @@ pub(super) enum WhatKind {
     Ratio(usize),
     Rate {
         acc: Option<usize>,
+        unit_us: f64,
+    },
+    CounterRate {
+        acc: usize,
         unit_us: f64,
     },
     /// Its slots are columns

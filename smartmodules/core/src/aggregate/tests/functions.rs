@@ -207,3 +207,59 @@ fn other_rows_pass_and_events_only_if_asked() {
         assert_eq!(count(&stage, "counted"), u64::from(!pass));
     }
 }
+
+#[test]
+fn counters_grow_and_start_anew() {
+    let functions = json!({
+        "rate": {"type": "counter-rate", "field": "value", "series": ["cpu"]},
+        "idle": {"type": "counter-rate", "field": "value", "series": ["cpu"], "where": "mode = 'idle'", "unit": "per_minute"},
+    });
+    let sample = |t: f64, cpu: &str, value: f64| (t, json!({"cpu": cpu, "mode": "user", "value": value}));
+    // Two counters over four slices; the second is at 2 again after 8, so it has grown by 8 - 4 + 2 + 1.
+    let events = [
+        sample(0.0, "0", 10.0),
+        sample(1.0, "1", 4.0),
+        sample(20.0, "0", 12.0),
+        sample(21.0, "1", 8.0),
+        sample(40.0, "0", 14.0),
+        sample(41.0, "1", 2.0),
+        sample(50.0, "1", 3.0),
+        // Older than the last of its slice: left out. No count: left out. A counter of one sample: no growth.
+        sample(45.0, "1", 2.5),
+        sample(55.0, "0", -1.0),
+        sample(55.0, "2", 100.0),
+    ];
+    let row = one(functions.clone(), &events);
+    let expected = 4.0 / 40.0 + 7.0 / 49.0;
+    assert!((row["rate"].as_f64().unwrap() - expected).abs() < 1e-12, "{row}");
+    assert_eq!((&row["rate_series"], &row["idle"], &row["idle_series"]), (&json!(2), &json!(null), &json!(null)));
+    let wrong = json!({"x": {"type": "counter-rate", "field": "v", "unit": "per_unit"}});
+    let config = json!({"windows": [{"name": "w", "type": "tumbling", "size": "60s", "functions": wrong}]});
+    let config: AggregateConfig = serde_json::from_value(config).unwrap();
+    let refused = Aggregate::new(config, &Context::default(), &mut Fields::default()).unwrap_err();
+    assert!(refused.iter().any(|i| i.to_string().contains("found per_unit")), "{refused:?}");
+}
+
+/// However the samples are cut into slices and sessions, a counter grows by the same.
+#[test]
+fn growth_does_not_depend_on_slices() {
+    let events: Vec<(f64, Json)> = (0..60).map(|n| (f64::from(n), json!({"value": n * n % 37}))).collect();
+    let config = |windows: Json| json!({ "windows": windows });
+    let rate = json!({"rate": {"type": "counter-rate", "field": "value"}});
+    let of = |window: Json| {
+        let mut steps: Vec<Step> = events.iter().map(|(t, e)| event(*t, e.clone())).collect();
+        steps.push(Step::End);
+        let (rows, _) = check(&config(json!([window])), 3600, &steps);
+        rows.iter().filter_map(|row| row["rate"].as_f64()).next_back().expect("a rate")
+    };
+    let grown: f64 = (1..60)
+        .map(|n| (n * n % 37, (n - 1) * (n - 1) % 37))
+        .map(|(now, before)| f64::from(if now >= before { now - before } else { now }))
+        .sum();
+    let whole = of(json!({"name": "w", "type": "tumbling", "size": "60s", "functions": rate}));
+    let session = of(json!({"name": "w", "type": "session", "gap": "5s", "functions": rate}));
+    let sliced = one(rate.clone(), &events)["rate"].as_f64().expect("a rate");
+    for found in [whole, session, sliced] {
+        assert!((found - grown / 59.0).abs() < 1e-12, "{found} against {}", grown / 59.0);
+    }
+}
