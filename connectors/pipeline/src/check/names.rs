@@ -121,6 +121,7 @@ impl Known {
             let more: &[&str] = match function.get("type").and_then(Node::str) {
                 Some("linear-regression") => &["intercept", "r2", "p_value"],
                 Some("isolation-forest") => &["ratio"],
+                Some("counter-rate") => &["series"],
                 _ => &[],
             };
             self.made.extend(more.iter().map(|suffix| format!("{}_{suffix}", key.name)));
@@ -302,7 +303,10 @@ fn unpredicted(source: &Source, span: std::ops::Range<usize>, call: &str, known:
     let mut made: Vec<&str> = known.made.iter().filter_map(|name| name.strip_prefix("forecast_")).collect();
     made.retain(|name| !name.ends_with("_low") && !name.ends_with("_high"));
     let calls = made.iter().filter_map(|name| name.rsplit_once('_'));
-    let calls: Vec<String> = calls.map(|(field, horizon)| format!("forecast({field}, {horizon})")).collect();
+    let mut calls: Vec<String> = calls.map(|(field, horizon)| format!("forecast({field}, {horizon})")).collect();
+    // Two steps may make the same one.
+    let mut seen = std::collections::BTreeSet::new();
+    calls.retain(|call| seen.insert(call.clone()));
     let label = match calls.is_empty() {
         true => "there is no step `forecast` before this one".into(),
         false => format!("made: {}", list(calls.iter().map(String::as_str))),
