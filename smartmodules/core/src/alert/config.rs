@@ -80,8 +80,14 @@ impl Default for AlertConfig {
 pub struct RuleConfig {
     /// Name, unique in the stage; part of every `alert_id`, so renaming a rule opens new alerts.
     pub name: String,
-    /// Expression that is true in a breach. A row with none of its fields says nothing about it.
-    pub condition: String,
+    /// Expression that is true in a breach. A row with none of its fields says nothing about it. Required
+    /// without `absent`. Default: none.
+    #[serde(default)]
+    pub condition: Option<String>,
+    /// The rule breaches when a group that was seen has had no row for this long, 1s or more; the next row
+    /// ends it. With `condition`, only rows for which it is true count. Default: none.
+    #[serde(default)]
+    pub absent: Option<Span>,
     /// Severity when it fires: `info`, `warning`, `error` or `critical`. Default: `warning`.
     #[serde(default = "default_severity")]
     pub severity: Severity,
@@ -96,9 +102,9 @@ pub struct RuleConfig {
     #[serde(default, rename = "for")]
     pub hold: Span,
     /// After this long without a row about the group the alert is resolved with reason `no_data`;
-    /// `0s`: never. Default: `15m`.
-    #[serde(default = "default_resolve_after")]
-    pub resolve_after: Span,
+    /// `0s`: never. Default: `15m`, never with `absent`.
+    #[serde(default)]
+    pub resolve_after: Option<Span>,
     /// Name of the window the rule looks at; rows of others say nothing about it. Default: all
     /// rows.
     #[serde(default)]
@@ -141,8 +147,12 @@ fn default_severity() -> Severity {
     Severity::Warning
 }
 
-fn default_resolve_after() -> Span {
-    Span::minutes(15)
+impl RuleConfig {
+    /// `resolve_after`, or its default.
+    pub(super) fn resolved_after(&self) -> Span {
+        let default = if self.absent.is_some() { Span::default() } else { Span::minutes(15) };
+        self.resolve_after.unwrap_or(default)
+    }
 }
 
 /// The bound of `max_alerts`.
@@ -261,6 +271,24 @@ impl Escalation {
 fn rule_errors(rule: &RuleConfig, path: &str, issues: &mut Issues) {
     if rule.name.trim().is_empty() {
         issues.push(Issue::error(format!("{path}.name"), "expected a name, found nothing"));
+    }
+    match (&rule.condition, rule.absent) {
+        (None, None) => {
+            let issue = Issue::error(format!("{path}.condition"), "expected a condition, found none");
+            issues.push(issue.hint("as `condition: p75_lcp > 4000`, or `absent: 5m` for groups that fall silent"));
+        }
+        (_, Some(absent)) if absent.us() < 1_000_000 => {
+            issues.push(Issue::error(format!("{path}.absent"), format!("expected `1s` or more, found `{absent}`")));
+        }
+        (_, Some(absent)) if rule.hold.us() > 0 => {
+            let message = format!("expected none beside `absent: {absent}`, found `{}`", rule.hold);
+            issues.push(Issue::error(format!("{path}.for"), message).hint("`absent` is how long the silence lasts"));
+        }
+        (_, Some(absent)) if (1..=absent.us()).contains(&rule.resolved_after().us()) => {
+            let message = format!("expected more than `absent: {absent}`, found `{}`", rule.resolved_after());
+            issues.push(Issue::error(format!("{path}.resolve_after"), message).hint("or leave it out: never"));
+        }
+        _ => {}
     }
     if rule.window.as_deref() == Some("") {
         let issue = Issue::error(format!("{path}.window"), "expected the name of a window, found nothing");

@@ -134,7 +134,8 @@ impl AlertStage {
     fn count(&mut self, transition: &Transition, rule: u32) -> bool {
         match transition.change {
             Change::Pending => {
-                let waits = self.rules.get(rule as usize).is_some_and(|rule| rule.policy.hold_us > 0);
+                let waits = |policy: &Policy| policy.hold_us > 0 && !policy.absent;
+                let waits = self.rules.get(rule as usize).is_some_and(|rule| waits(&rule.policy));
                 return self.emit_pending && waits;
             }
             Change::Firing => {

@@ -16,7 +16,9 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone)]
 pub(super) struct Rule {
     pub(super) name: Box<str>,
-    condition: Expr,
+    condition: Option<Expr>,
+    /// What records say of it
+    text: Box<str>,
     /// Fields of the condition
     pub(super) fields: Vec<Named>,
     window: Option<Box<str>>,
@@ -31,9 +33,13 @@ impl Rule {
     /// Binds a rule; everything wrong with its texts at once, below `path`.
     pub(super) fn new(rule: &RuleConfig, stage: &AlertConfig, path: &str, fields: &mut Fields) -> Result<Rule, Issues> {
         let mut issues = Issues::new();
-        let condition = condition(&rule.condition, fields)
+        let condition = rule
+            .condition
+            .as_deref()
+            .map(|text| condition(text, fields))
+            .transpose()
             .map_err(|issue| issues.push(issue.under(&format!("{path}.condition"))))
-            .ok();
+            .unwrap_or_default();
         let summary = rule
             .summary
             .as_deref()
@@ -41,12 +47,14 @@ impl Rule {
             .transpose()
             .map_err(|issue| issues.push(issue.under(&format!("{path}.summary"))))
             .unwrap_or_default();
-        let Some(condition) = condition.filter(|_| issues.is_empty()) else {
+        if !issues.is_empty() {
             return Err(issues);
-        };
+        }
+        let slots = condition.as_ref().map_or(&[][..], Expr::slots).to_vec();
         Ok(Rule {
             name: rule.name.as_str().into(),
-            fields: names(&spoken_of(condition.slots(), fields), fields),
+            fields: names(&spoken_of(&slots, fields), fields),
+            text: said(rule).into(),
             condition,
             window: rule.window.as_deref().map(Into::into),
             policy: policy(rule, stage),
@@ -58,24 +66,37 @@ impl Rule {
 
     /// The condition as the user wrote it.
     pub(super) fn condition(&self) -> &str {
-        self.condition.text()
+        &self.text
     }
 
     /// Is the row a breach? None: it says nothing about the rule. Unknown is no breach, unless
-    /// nothing at all is known.
+    /// nothing at all is known. To a rule of absence a row that counts is where silence may begin.
     pub(super) fn judge(&self, row: &Row<'_>, window: Slot) -> Option<bool> {
         if let Some(name) = &self.window
             && row.get(window).as_str() != Some(name)
         {
             return None;
         }
+        let Some(condition) = &self.condition else {
+            return Some(true);
+        };
         if !self.fields.iter().any(|field| row.has(field.slot)) {
             return None;
         }
-        match self.condition.test(row) {
+        match condition.test(row) {
+            verdict if self.policy.absent => verdict.filter(|counts| *counts),
             Some(verdict) => Some(verdict),
             None => self.fields.iter().any(|field| !row.get(field.slot).is_null()).then_some(false),
         }
+    }
+}
+
+fn said(rule: &RuleConfig) -> String {
+    let condition = rule.condition.as_deref().unwrap_or_default();
+    match rule.absent {
+        Some(absent) if condition.is_empty() => format!("absent {absent}"),
+        Some(absent) => format!("absent {absent}: {condition}"),
+        None => condition.into(),
     }
 }
 
@@ -115,9 +136,10 @@ fn names(slots: &[Slot], fields: &Fields) -> Vec<Named> {
 fn policy(rule: &RuleConfig, stage: &AlertConfig) -> Policy {
     Policy {
         severity: rule.severity,
-        hold_us: rule.hold.us(),
+        absent: rule.absent.is_some(),
+        hold_us: rule.absent.unwrap_or(rule.hold).us(),
         throttle_us: rule.throttle.us(),
-        resolve_after_us: rule.resolve_after.us(),
+        resolve_after_us: rule.resolved_after().us(),
         levels: stage.levels(rule).iter().map(|level| (level.duration.us(), level.severity)).collect(),
     }
 }

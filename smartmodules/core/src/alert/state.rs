@@ -1,7 +1,8 @@
 //! The life of one alert, as a pure machine over verdicts and times.
 //!
 //! `Idle → Pending (breach) → Firing (held for `for`) → Idle (no breach, or no data)`, then `Gone`
-//! once nothing about it needs to be remembered. All times are microseconds of the stage's clock,
+//! once nothing about it needs to be remembered. Of a rule of absence each row ends what fires and begins
+//! `Pending` anew. All times are microseconds of the stage's clock,
 //! except `start` and `newest`, which are event times. Cost: O(1) per call. It never fails; times
 //! saturate.
 
@@ -14,7 +15,9 @@ use serde::{Deserialize, Serialize};
 pub struct Policy {
     /// Severity when it fires
     pub severity: Severity,
-    /// `for`
+    /// Does each row begin a silence, which is a breach if it lasts?
+    pub absent: bool,
+    /// `for`, or `absent`
     pub hold_us: i64,
     /// At most one firing notification in this time
     pub throttle_us: i64,
@@ -145,6 +148,11 @@ impl Life {
         if news {
             self.newest = event_time;
             match (self.phase, breach) {
+                (Phase::Firing, _) if policy.absent => {
+                    self.resolve(clock, Reason::ConditionFalse, out);
+                    self.open(event_time, clock, policy, out);
+                }
+                (_, true) if policy.absent => self.open(event_time, clock, policy, out),
                 (Phase::Idle, true) => self.open(event_time, clock, policy, out),
                 (Phase::Pending, false) => self.end(clock),
                 (Phase::Firing, false) => self.resolve(clock, Reason::ConditionFalse, out),

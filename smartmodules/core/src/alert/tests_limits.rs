@@ -113,7 +113,9 @@ fn a_wrong_config_says_everything_at_once() {
             {"name": "a", "condition": "1 > 0"},
             {"name": "a", "condition": "p75 >", "window": ""},
             {"name": " ", "condition": "p75 + 1", "summary": "slow {page", "notification": [""],
-             "escalation": {"levels": [{"duration": "5m", "severity": "error"}, {"duration": "5m", "severity": "info"}]}}
+             "escalation": {"levels": [{"duration": "5m", "severity": "error"}, {"duration": "5m", "severity": "info"}]}},
+            {"name": "d"}, {"name": "e", "absent": "0s"}, {"name": "f", "absent": "5m", "for": "1m"},
+            {"name": "g", "absent": "5m", "resolve_after": "5m"}
         ],
         "max_alerts": 0, "kinds": ["windows"], "group_by": [""]
     });
@@ -136,7 +138,11 @@ fn a_wrong_config_says_everything_at_once() {
             "rules[2].escalation.levels[1].severity",
             "rules[2].name",
             "rules[2].notification[0]",
-            "rules[2].summary"
+            "rules[2].summary",
+            "rules[3].condition",
+            "rules[4].absent",
+            "rules[5].for",
+            "rules[6].resolve_after"
         ]
     );
     assert!(issues.iter().all(|i| !i.warning && i.message.starts_with("expected")), "{issues:#?}");
@@ -163,7 +169,7 @@ fn doubts() {
     assert_eq!(doubts(config), ["rules[1].escalation.levels", "escalation.levels"]);
     for bad in [
         json!({"rulez": []}),
-        json!({"rules": [{"name": "a"}]}),
+        json!({"rules": [{"condition": "x > 1"}]}),
         json!({"rules": [{"name": "a", "condition": "x", "severity": "bad"}]}),
     ] {
         assert!(serde_json::from_value::<AlertConfig>(bad).is_err());

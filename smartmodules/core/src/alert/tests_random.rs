@@ -50,7 +50,8 @@ fn config() -> impl Strategy<Value = Json> {
                 "rules": [
                     {"name": "slow", "condition": "p75 > 100", "for": hold, "throttle": throttle,
                      "resolve_after": resolve_after, "summary": "{page} is slow: {p75} ms"},
-                    {"name": "odd", "condition": "score > 0.5 OR p75 > 180", "severity": "error", "throttle": throttle}
+                    {"name": "odd", "condition": "score > 0.5 OR p75 > 180", "severity": "error", "throttle": throttle},
+                    {"name": "silent", "absent": "90s", "throttle": throttle}
                 ],
                 "escalation": {"enabled": true, "levels": [
                     {"duration": "1m", "severity": "warning"}, {"duration": "3m", "severity": "critical"}]},

@@ -17,7 +17,14 @@ enum Step {
 use Step::*;
 
 fn policy() -> Policy {
-    Policy { severity: Severity::Warning, hold_us: 0, throttle_us: 0, resolve_after_us: 900 * S, levels: vec![] }
+    Policy {
+        severity: Severity::Warning,
+        absent: false,
+        hold_us: 0,
+        throttle_us: 0,
+        resolve_after_us: 900 * S,
+        levels: vec![],
+    }
 }
 
 fn walk(policy: &Policy, steps: &[Step]) -> Vec<String> {

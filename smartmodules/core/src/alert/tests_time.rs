@@ -104,3 +104,52 @@ fn pending_records_are_emitted_on_request() {
     assert_eq!(records[1]["started_at"], "2026-01-01T00:00:00Z");
     assert_eq!(records[1]["timestamp"], "2026-01-01T00:01:00Z");
 }
+
+fn silent(extra: Json) -> Json {
+    let mut rule = json!({"name": "silent", "absent": "5m", "notification": ["slack"]});
+    for (name, value) in extra.as_object().expect("an object") {
+        rule[name] = value.clone();
+    }
+    json!({"rules": [rule], "group_by": ["page"], "emit_pending": true})
+}
+
+#[test]
+fn a_group_that_falls_silent_fires_once_until_it_speaks() {
+    let speaks = |at, page| window(at, page, json!({"up": 1}));
+    // `/b` goes on, and moves the clock.
+    let mut lines: Vec<String> = (0..4).map(|m| speaks(m * 60, "/a")).collect();
+    lines.extend((4..31).map(|m| speaks(m * 60, "/b")));
+    lines.extend([
+        speaks(1800, "/a"),
+        speaks(1860, "/a"),
+        speaks(1860, "/b"),
+        tick(1860 + 299),
+        speaks(1860 + 299, "/b"),
+    ]);
+    let (records, counters) = alerts(&silent(json!({})), &lines);
+    assert_eq!(told(&records), ["silent firing warning", "silent resolved warning"]);
+    let [fired, ended] = &records[..] else { panic!("{records:#?}") };
+    assert_eq!(fired["labels"], json!({"page": "/a"}));
+    assert_eq!(
+        (&fired["started_at"], &fired["timestamp"]),
+        (&json!("2026-01-01T00:03:00Z"), &json!("2026-01-01T00:08:00Z"))
+    );
+    assert_eq!((&ended["timestamp"], &ended["reason"]), (&json!("2026-01-01T00:30:00Z"), &json!("condition_false")));
+    assert_eq!((&fired["condition"], &fired["values"]), (&json!("absent 5m"), &json!({})));
+    assert_eq!(fired["alert_id"], ended["alert_id"]);
+    assert_eq!((get(&counters, "active"), get(&counters, "firing")), (0, 1));
+}
+
+#[test]
+fn silence_is_seen_by_ticks_and_lasts_as_long_as_it_is_told() {
+    let lines = [window(0, "/", json!({"up": 1})), tick(299), tick(300), tick(100_000)];
+    assert_eq!(told(&alerts(&silent(json!({})), &lines).0), ["silent firing warning"]);
+    let ends = silent(json!({"resolve_after": "1h"}));
+    let (records, _) = alerts(&ends, &lines);
+    assert_eq!((told(&records).len(), &records[1]["reason"]), (2, &json!("no_data")));
+    // Only rows that count are heard: those with `up` at 0 are none.
+    let lines = [window(0, "/", json!({"up": 1})), window(200, "/", json!({"up": 0})), tick(310)];
+    let (records, _) = alerts(&silent(json!({"condition": "up = 1"})), &lines);
+    assert_eq!((told(&records).len(), &records[0]["condition"]), (1, &json!("absent 5m: up = 1")));
+    assert_eq!(told(&alerts(&silent(json!({})), &lines).0), [""; 0]);
+}
