@@ -216,7 +216,7 @@ fn cut(text: &str) -> &str {
 /// A scalar as text; None for null, an empty text, a list or an object.
 fn text(value: Value<'_>) -> Option<Box<str>> {
     match value {
-        Value::Str(text) => Some(cut(text).into()).filter(|text: &Box<str>| !text.is_empty()),
+        Value::Str(text) => (!text.is_empty()).then(|| cut(text).into()),
         Value::Int(n) => Some(n.to_string().into()),
         Value::Float(x) => Some(x.to_string().into()),
         Value::Bool(yes) => Some(yes.to_string().into()),

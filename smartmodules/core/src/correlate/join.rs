@@ -128,11 +128,11 @@ impl CorrelateStage {
         };
         let any = |test: &dyn Fn(&Member) -> bool| incident.members.iter().filter(near).any(test);
         let shares = |member: &Member| {
-            let same = |name: &Box<str>| {
+            let same = |name: &str| {
                 let own = new.anomaly.labels.get(name);
                 own.is_some() && own == member.anomaly.labels.get(name)
             };
-            self.dimensions.iter().any(same)
+            self.dimensions.iter().any(|name| same(name))
         };
         if any(&shares) {
             return Some(Tie::Shared);

@@ -72,7 +72,7 @@ fn plural(n: usize, one: &str, more: &str) -> String {
 fn short(x: f64) -> String {
     match x.abs() {
         0.0 => "0".into(),
-        size if size >= 1e15 || size < 1e-4 => format!("{x:.2e}"),
+        size if !(1e-4..1e15).contains(&size) => format!("{x:.2e}"),
         size if size >= 100.0 => format!("{x:.0}"),
         size if size >= 10.0 => format!("{x:.1}"),
         size if size >= 1.0 => format!("{x:.2}"),
