@@ -285,7 +285,8 @@ impl CorrelateConfig {
     pub(super) fn doubts(&self) -> Issues {
         let mut issues = Issues::new();
         if self.lag > self.window {
-            let message = format!("`{}` is longer than `window` (`{}`): such links group nothing", self.lag, self.window);
+            let message =
+                format!("`{}` is longer than `window` (`{}`): such links group nothing", self.lag, self.window);
             issues.push(Issue::warning("lag", message));
         }
         for (i, edge) in self.dependencies.iter().enumerate() {

@@ -82,8 +82,7 @@ impl CorrelateStage {
             false => tied.remove(0),
         };
         let known = self.store.take(number, &self.pace);
-        let mut incident =
-            known.unwrap_or_else(|| Incident::new(incident_id(&self.context, &anomaly.id), key));
+        let mut incident = known.unwrap_or_else(|| Incident::new(incident_id(&self.context, &anomaly.id), key));
         let member = Member { anomaly, node, ended: None, link };
         let kept = incident.add(member, self.state.clock, self.pace.max_members);
         self.state.counts.not_kept += u64::from(!kept);
@@ -123,9 +122,7 @@ impl CorrelateStage {
 
     /// By what the newcomer belongs to an incident, if it does.
     fn tie(&self, incident: &Incident, new: &Newcomer<'_>) -> Option<Tie> {
-        let near = |member: &&Member| {
-            member.anomaly.onset.abs_diff(new.anomaly.onset) <= self.window_us.unsigned_abs()
-        };
+        let near = |member: &&Member| member.anomaly.onset.abs_diff(new.anomaly.onset) <= self.window_us.unsigned_abs();
         let any = |test: &dyn Fn(&Member) -> bool| incident.members.iter().filter(near).any(test);
         let shares = |member: &Member| {
             let same = |name: &str| {
@@ -144,8 +141,7 @@ impl CorrelateStage {
         if any(&calls) {
             return Some(Tie::Call);
         }
-        let follows =
-            |member: &Member| self.links.link(&member.anomaly.series(), new.series, &self.rules).is_some();
+        let follows = |member: &Member| self.links.link(&member.anomaly.series(), new.series, &self.rules).is_some();
         any(&follows).then_some(Tie::Lag)
     }
 }

@@ -246,7 +246,8 @@ impl Links {
             return None;
         }
         let (before, after) = (self.series.get(&a)?, self.series.get(&b)?);
-        let time = self.newest.saturating_sub(self.since) as f64 + if self.older { rules.memory_us as f64 } else { 0.0 };
+        let time =
+            self.newest.saturating_sub(self.since) as f64 + if self.older { rules.memory_us as f64 } else { 0.0 };
         let share = f64::from(sum(before.onsets)) * rules.lag_us as f64 / time.max(1.0);
         let p_value = tail(k, sum(after.onsets), share.min(1.0))?;
         let pairs = self.series.len() as f64 * (self.series.len() as f64 - 1.0);

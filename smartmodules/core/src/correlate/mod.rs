@@ -152,7 +152,7 @@ impl Stage for CorrelateStage {
             rank: Rank {
                 kinds: config.kinds.iter().map(|(name, kind)| (name.as_str().into(), *kind)).collect(),
                 hops: config.hops,
-                slack_us: config.lag.us() as f64 / 5.0,
+                lag_us: config.lag.us(),
             },
             memory_us,
             max_incidents: config.max_incidents as usize,

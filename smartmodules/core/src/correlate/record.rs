@@ -116,7 +116,7 @@ impl Telling<'_> {
     fn told_causes(&self) -> Json {
         let told = |cause: &Cause| {
             let member = self.incident.members.get(cause.member)?;
-            let [graph, onset, distance, kind] = cause.parts;
+            let [graph, onset, strength] = cause.parts;
             Some(json!({
                 "service": cause.node,
                 "labels": member.anomaly.labels,
@@ -124,7 +124,7 @@ impl Telling<'_> {
                 "metric": member.anomaly.metric,
                 "anomaly_id": member.anomaly.id,
                 "score": cause.score,
-                "parts": { "graph": graph, "onset": onset, "distance": distance, "kind": kind },
+                "parts": { "graph": graph, "onset": onset, "strength": strength },
                 "explains": cause.explains.iter().take(MOST_SERVICES).collect::<Vec<_>>(),
                 "reasons": reasons(cause, member),
             }))

@@ -54,11 +54,11 @@ pub(super) fn reasons(cause: &Cause, member: &Member) -> Vec<String> {
     if let (Some(value), Some(expected)) = (anomaly.value, anomaly.expected) {
         reasons.push(format!("{} {} instead of {}", anomaly.metric, short(value), short(expected)));
     }
-    if cause.began_first {
-        reasons.push("began first".into());
+    if let (followers @ 1.., others) = cause.followers {
+        reasons.push(format!("{followers} of {} began soon after it", plural(others, "other", "others")));
     }
     if !cause.explains.is_empty() {
-        let callers = plural(cause.explains.len(), "service with an anomaly calls it", "services with anomalies call it");
+        let callers = plural(cause.explains.len(), "of them depends on it", "of them depend on it");
         reasons.push(callers);
     }
     reasons

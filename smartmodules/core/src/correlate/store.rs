@@ -123,3 +123,11 @@ impl Store {
         Ok(store)
     }
 }
+
+#[cfg(test)]
+impl Saved<Incident> {
+    /// Changes the first incident, as no store would.
+    pub(super) fn forge(&mut self, forge: fn(&mut Incident)) {
+        self.incidents.iter_mut().take(1).for_each(|(_, incident)| forge(incident));
+    }
+}

@@ -57,9 +57,7 @@ type Excess = Vec<Vec<[f64; 4]>>;
 
 struct World {
     names: Vec<String>,
-    calls: Vec<Call>,
     known: Vec<(usize, usize)>,
-    mean: Vec<[f64; 4]>,
     cause: usize,
     kind: &'static str,
     /// Services that the fault reached
@@ -106,7 +104,7 @@ fn generate(seed: u64) -> World {
         distract(&mut dice, &mean, &mut excess);
     }
     let lines = observe(&mut dice, &names, &mean, &excess);
-    World { names, calls, known, mean, cause, kind, reached, lines }
+    World { names, known, cause, kind, reached, lines }
 }
 
 fn graph(dice: &mut Dice) -> Vec<Call> {
@@ -143,7 +141,7 @@ fn fault(dice: &mut Dice, mean: &[f64; 4], excess: &mut [[f64; 4]]) -> &'static 
         let share = (minute - BEFORE + 1) as f64 / grow as f64;
         // Latency follows a resource that fills up, errors follow when it is full.
         let (cpu_share, latency_share) = (share.min(1.0), (share * share).min(1.0));
-        let errors_share = if share >= 1.0 { 1.0 } else { 0.0 };
+        let errors_share = f64::from(u8::from(share >= 1.0));
         row[0] += mean[0] * latency * latency_share;
         row[1] += errors * errors_share;
         row[2] += (cpu * cpu_share).min(98.0 - mean[2]);
