@@ -3,7 +3,7 @@
 //! Rows of kind anomaly, as `detect` writes them in the same chain, and events whose field `kind` is
 //! `anomaly`: what a pipeline reads that has the topic of anomalies as its input. `state` `closed`, `ended`
 //! or `resolved` is an end; any other is the beginning, or more of one that is known. Texts are cut to 256
-//! bytes, labels to 16; a row without `anomaly_id`, or without a time, is none.
+//! bytes, labels to 8 of 128 bytes; a row without `anomaly_id`, or without a time, is none.
 
 use super::config::CorrelateConfig;
 use crate::alert::text::{MAX_TEXT_BYTES, Named, named};
@@ -15,7 +15,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Labels of an anomaly that are kept, in order of their names.
-pub(super) const MAX_LABELS: usize = 16;
+pub(super) const MAX_LABELS: usize = 8;
+/// A label's name or value, and a node, are kept up to this.
+const MAX_LABEL_BYTES: usize = 128;
+pub(super) const MAX_NODE_BYTES: usize = 256;
 /// A distance from what was expected counts up to this many half-widths of the range.
 pub(super) const MAX_Z: f64 = 1000.0;
 
@@ -42,11 +45,15 @@ pub(super) struct Anomaly {
 }
 
 impl Anomaly {
-    /// A node of the graph: the service, or what else it is about.
+    /// A node of the graph: the service, or what else it is about; a long text ends in a hash of all of it.
     pub fn node(&self, service: &str) -> Box<str> {
-        match self.labels.get(service) {
-            Some(name) => name.clone(),
-            None => self.about().into(),
+        if let Some(name) = self.labels.get(service) {
+            return name.clone();
+        }
+        let about = self.about();
+        match about.len() > MAX_NODE_BYTES {
+            true => format!("{}…{}", cut(&about, 200), crate::id::id(&[about.as_bytes()])).into(),
+            false => about.into(),
         }
     }
 
@@ -86,7 +93,7 @@ impl Anomaly {
     /// Could a row have said it?
     pub fn is_sound(&self) -> bool {
         let number = |x: Option<f64>| x.is_none_or(f64::is_finite);
-        let text = |text: &str| text.len() <= MAX_TEXT_BYTES;
+        let label = |text: &str| text.len() <= MAX_LABEL_BYTES;
         number(self.value)
             && number(self.expected)
             && (0.0..=MAX_Z).contains(&self.z)
@@ -94,8 +101,8 @@ impl Anomaly {
             && self.labels.len() <= MAX_LABELS
             && !self.id.is_empty()
             && self.onset != NEVER
-            && [&self.id, &self.pipeline, &self.metric].into_iter().chain(self.labels.keys()).all(|t| text(t))
-            && self.labels.values().all(|t| text(t))
+            && [&self.id, &self.pipeline, &self.metric].iter().all(|text| text.len() <= MAX_TEXT_BYTES)
+            && self.labels.iter().all(|(name, value)| label(name) && label(value))
     }
 }
 
@@ -163,7 +170,7 @@ impl Reader {
 
     /// What it says.
     pub fn read(&mut self, row: &Row<'_>) -> Word {
-        let Some(id) = text(row.get(self.id)) else { return Word::Unreadable };
+        let Some(id) = text(row.get(self.id), MAX_TEXT_BYTES) else { return Word::Unreadable };
         let number = |slot: Slot| row.get(slot).as_f64().filter(|x| x.is_finite());
         let (value, expected) = (number(self.value), number(self.expected));
         let time = |value: Value<'_>, times: &mut TimeParser| times.parse(value).unwrap_or(row.meta.event_time);
@@ -176,8 +183,8 @@ impl Reader {
         }
         Word::Open(Anomaly {
             id,
-            pipeline: text(row.get(self.pipeline)).unwrap_or_default(),
-            metric: text(row.get(self.metric)).unwrap_or_default(),
+            pipeline: text(row.get(self.pipeline), MAX_TEXT_BYTES).unwrap_or_default(),
+            metric: text(row.get(self.metric), MAX_TEXT_BYTES).unwrap_or_default(),
             labels: self.labels(row),
             onset,
             value,
@@ -196,27 +203,27 @@ impl Reader {
         {
             for (name, value) in &object {
                 if let (Some(value), true) = (scalar(value), labels.len() < MAX_LABELS) {
-                    labels.insert(cut(name).into(), value);
+                    labels.insert(cut(name, MAX_LABEL_BYTES).into(), value);
                 }
             }
         }
         for dimension in &self.dimensions {
-            if let (Some(value), true) = (text(row.get(dimension.slot)), labels.len() < MAX_LABELS) {
-                labels.entry(cut(&dimension.name).into()).or_insert(value);
+            if let (Some(value), true) = (text(row.get(dimension.slot), MAX_LABEL_BYTES), labels.len() < MAX_LABELS) {
+                labels.entry(cut(&dimension.name, MAX_LABEL_BYTES).into()).or_insert(value);
             }
         }
         labels
     }
 }
 
-fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(MAX_TEXT_BYTES)]
+fn cut(text: &str, most: usize) -> &str {
+    &text[..text.floor_char_boundary(most)]
 }
 
 /// A scalar as text; None for null, an empty text, a list or an object.
-fn text(value: Value<'_>) -> Option<Box<str>> {
+fn text(value: Value<'_>, most: usize) -> Option<Box<str>> {
     match value {
-        Value::Str(text) => (!text.is_empty()).then(|| cut(text).into()),
+        Value::Str(text) => (!text.is_empty()).then(|| cut(text, most).into()),
         Value::Int(n) => Some(n.to_string().into()),
         Value::Float(x) => Some(x.to_string().into()),
         Value::Bool(yes) => Some(yes.to_string().into()),
@@ -225,7 +232,7 @@ fn text(value: Value<'_>) -> Option<Box<str>> {
 }
 
 fn scalar(value: &serde_json::Value) -> Option<Box<str>> {
-    text(crate::value::OwnedValue::from(value).as_value())
+    text(crate::value::OwnedValue::from(value).as_value(), MAX_LABEL_BYTES)
 }
 
 /// |value − expected| in half-widths of the range `[low, high]`; where there is none, in tenths of what

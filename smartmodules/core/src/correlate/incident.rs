@@ -215,6 +215,7 @@ impl Incident {
     pub fn is_sound(&self, pace: &Pace) -> bool {
         let member = |m: &Member| {
             m.anomaly.is_sound()
+                && m.node.len() <= super::anomaly::MAX_NODE_BYTES
                 && (self.first..=self.last).contains(&m.anomaly.onset)
                 && m.ended.is_none_or(|time| (m.anomaly.onset..=self.ended).contains(&time))
         };

@@ -13,7 +13,7 @@
 //!
 //! Cost: O(log n) per row that is no anomaly; an anomaly is compared with those of every incident in its time
 //! (10 ns each); a record ranks its causes, 0.1 ms for 20 services. Memory: half of `max_state_bytes` for
-//! incidents (at most 10 KiB per anomaly, about 0.7 KiB), a quarter each for links and calls.
+//! incidents (about 0.7 KiB per anomaly, at most 4 KiB), a quarter each for links and calls.
 //! Where it fails: two incidents at one time that share a service are one; an anomaly that comes before its
 //! cause by more than `window` is another's.
 

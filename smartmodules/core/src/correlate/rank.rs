@@ -6,7 +6,7 @@
 //!   their size, and goes from callers to those that they call (MonitorRank, Kim, Sumbaly and Shah 2013;
 //!   MicroRCA, Wu, Tordsson, Elmroth and Kao 2020, there as personalised PageRank): a cause explains the
 //!   anomalies of its callers. A step to a callee has the weight of the callee's strength, halved for each
-//!   service in between, times how well the times fit; staying has [`STAY`]. Divided by the largest.
+//!   service in between, times how well the times fit; staying has [`STAY`] times its own strength. Divided by the largest.
 //! - onset, [`ONSET`]: how well the beginnings of all others fit one after its own, each by its size.
 //! - strength, [`STRENGTH`]: the largest of size × kind among its anomalies.
 //!
@@ -32,8 +32,8 @@ const ONSET: f64 = 0.3;
 const STRENGTH: f64 = 0.3;
 /// Chance that the walk begins anew at each step.
 const RESTART: f64 = 0.15;
-/// Weight of a step that stays where it is.
-const STAY: f64 = 0.3;
+/// Weight of a step that stays where it is, beside a strength of 1.
+const STAY: f64 = 0.7;
 /// Steps of the walk: what is left of its beginning is 0.85^40, 0.2 %.
 const STEPS: usize = 40;
 const MOST_Z: f64 = 20.0;
@@ -188,7 +188,7 @@ fn walk(nodes: &[Node<'_>], calls: &[Vec<(usize, u32)>], rank: &Rank) -> Vec<f64
 
 /// Where a step from a node goes, with what chance.
 fn step(at: usize, node: &Node<'_>, called: &[(usize, u32)], nodes: &[Node<'_>], rank: &Rank) -> Vec<(usize, f64)> {
-    let mut steps = vec![(at, STAY)];
+    let mut steps = vec![(at, STAY * node.strength)];
     for (to, distance) in called {
         let Some(callee) = nodes.get(*to) else { continue };
         let between = libm::exp2(1.0 - f64::from(*distance));

@@ -2,7 +2,8 @@
 //!
 //! `incident_id` is a hash of the pipeline and the first anomaly's id: neither the config nor the partition is
 //! in it. `id` adds partition and revision. Lists are cut: [`MOST_MEMBERS`] anomalies, the earliest first,
-//! [`MOST_CAUSES`] causes, [`MOST_SERVICES`] names, so a record stays below 64 KiB.
+//! [`MOST_CAUSES`] causes with [`MOST_EXPLAINED`] names each, [`MOST_SERVICES`] names, so a record stays below
+//! 128 KiB; 2 to 8 KiB are usual.
 
 use super::incident::{Incident, Member, Reason};
 use super::inhibit::inhibit;
@@ -20,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const MOST_MEMBERS: usize = 16;
 const MOST_CAUSES: usize = 5;
 const MOST_SERVICES: usize = 32;
+const MOST_EXPLAINED: usize = 8;
 
 /// What is told of an incident.
 pub(super) struct Telling<'i> {
@@ -125,7 +127,7 @@ impl Telling<'_> {
                 "anomaly_id": member.anomaly.id,
                 "score": cause.score,
                 "parts": { "graph": graph, "onset": onset, "strength": strength },
-                "explains": cause.explains.iter().take(MOST_SERVICES).collect::<Vec<_>>(),
+                "explains": cause.explains.iter().take(MOST_EXPLAINED).collect::<Vec<_>>(),
                 "reasons": reasons(cause, member),
             }))
         };

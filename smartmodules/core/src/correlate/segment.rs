@@ -113,54 +113,65 @@ pub(super) fn segment(members: &[Member], prefer: Option<usize>, known: &Known) 
     let (same, opposite): (Vec<&Cell<'_>>, Vec<&Cell<'_>>) =
         cells.iter().filter(|cell| cell.excess != 0.0).partition(|cell| (cell.excess > 0.0) == up);
     let dimensions: BTreeSet<&str> = same.iter().flat_map(|cell| cell.anomaly.labels.keys()).map(|n| &**n).collect();
-    let found = dimensions.into_iter().filter_map(|dimension| explain(dimension, &same, &opposite, known));
-    // The first by name where two are the same: `max_by` would take the last.
-    found.fold(None, |best: Option<Segment>, next| match best {
-        Some(best) if best.surprise >= next.surprise => Some(best),
-        _ => Some(next),
-    })
+    best(dimensions.into_iter().filter_map(|dimension| explain(dimension, &same, &opposite, known)))
 }
 
-/// The value of a dimension that holds most of the excess, if it explains it.
+/// Sums over the anomalies of one value: excess, what was expected, and how many.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sums {
+    excess: f64,
+    expected: f64,
+    count: usize,
+}
+
+/// The value of a dimension that explains most, if one does.
 fn explain(dimension: &str, same: &[&Cell<'_>], opposite: &[&Cell<'_>], known: &Known) -> Option<Segment> {
-    if known.values(dimension) < 2 {
-        return None;
-    }
-    let mut values: BTreeMap<&str, (f64, f64, usize)> = BTreeMap::new();
-    let (mut excess, mut expected) = (0.0, 0.0);
+    let first = same.first().filter(|_| known.values(dimension) > 1)?.anomaly;
+    let mut values: BTreeMap<&str, Sums> = BTreeMap::new();
+    let mut all = Sums::default();
     for cell in same {
-        excess += cell.excess.abs();
-        expected += cell.expected;
+        all = all.with(cell);
         if let Some(value) = cell.anomaly.labels.get(dimension) {
             let sums = values.entry(value).or_default();
-            *sums = (sums.0 + cell.excess.abs(), sums.1 + cell.expected, sums.2 + 1);
+            *sums = sums.with(cell);
         }
     }
-    let most = values.iter().fold(None, |best: Option<(&str, (f64, f64, usize))>, (value, sums)| match best {
-        Some(best) if best.1.0 >= sums.0 => Some(best),
-        _ => Some((value, *sums)),
-    });
-    let (value, (own, own_expected, of_value)) = most?;
-    let share = own / excess;
-    let expected_share = match values.len() {
-        1 if of_value == same.len() => 1.0 / known.values(dimension) as f64,
-        _ if expected > 0.0 => own_expected / expected,
-        _ => of_value as f64 / same.len() as f64,
+    let told = |(value, sums): (&&str, &Sums)| {
+        let share = sums.excess / all.excess;
+        let expected_share = match sums.count == all.count {
+            true => 1.0 / known.values(dimension) as f64,
+            false if all.expected > 0.0 => sums.expected / all.expected,
+            false => sums.count as f64 / all.count as f64,
+        };
+        // A sum beyond what a float holds gives no share.
+        (share.is_finite() && share >= LEAST_SHARE && share > expected_share).then(|| Segment {
+            pipeline: first.pipeline.clone(),
+            metric: first.metric.clone(),
+            dimension: dimension.into(),
+            value: (*value).into(),
+            share,
+            expected_share,
+            surprise: surprise(expected_share, share),
+            anomalies: all.count + opposite.len(),
+            of_value: sums.count,
+            others: values.len() - 1,
+            opposite: opposite.len(),
+        })
     };
-    let first = same.first()?.anomaly;
-    // A sum beyond what a float holds gives no share.
-    (share.is_finite() && share >= LEAST_SHARE && share > expected_share).then(|| Segment {
-        pipeline: first.pipeline.clone(),
-        metric: first.metric.clone(),
-        dimension: dimension.into(),
-        value: value.into(),
-        share,
-        expected_share,
-        surprise: surprise(expected_share, share),
-        anomalies: same.len() + opposite.len(),
-        of_value,
-        others: values.len() - 1,
-        opposite: opposite.len(),
+    best(values.iter().filter_map(told))
+}
+
+impl Sums {
+    fn with(self, cell: &Cell<'_>) -> Sums {
+        Sums { excess: self.excess + cell.excess.abs(), expected: self.expected + cell.expected, count: self.count + 1 }
+    }
+}
+
+/// The one with the largest surprise; the first where several are the same, which `max_by` would not give.
+fn best(segments: impl Iterator<Item = Segment>) -> Option<Segment> {
+    segments.fold(None, |best: Option<Segment>, next| match best {
+        Some(best) if best.surprise >= next.surprise => Some(best),
+        _ => Some(next),
     })
 }
 

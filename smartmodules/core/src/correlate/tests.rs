@@ -162,7 +162,7 @@ fn it_is_resolved_for_silence() {
     // One that is over takes nothing in, though no tick has said so.
     let config = with("window", json!("1d"));
     let found = records(&config, &[of("a", 0, "db"), of("b", 400, "db")]);
-    assert_eq!(said(&found, "state"), ["open", "resolved", "open"].map(|s| s).to_vec(), "{found:#?}");
+    assert_eq!(said(&found, "state"), ["open", "open", "resolved"], "{found:#?}");
 }
 
 #[test]
@@ -310,7 +310,7 @@ fn bounds_hold() {
         (0..200).map(|n| open(&format!("a{n}"), 0, &"m".repeat(300), &long(n), &json!({}))).collect();
     let config = with("update_every", json!("0s"));
     let largest = records(&config, &many[..140]).iter().map(|record| record.to_string().len()).max();
-    assert!(largest < Some(64 << 10), "{largest:?}");
+    assert!(largest < Some(128 << 10), "{largest:?}");
 }
 
 #[test]
@@ -324,13 +324,13 @@ fn a_forged_state_is_refused() {
     assert!(stage.store.len() > 1 && stage.graph.len() > 1 && stage.links.pairs() > 1);
     type Whole = (State, Saved<Incident>, SavedCalls, SavedOwned);
     let parts = || load::<Whole>(&good).expect("its own snapshot");
-    let small = |key: &str| {
+    let small = |key: &str, most: u32| {
         let mut config: Json = serde_json::from_str(&config).expect("a config");
-        config[key] = json!(2);
+        config[key] = json!(most);
         self::stage(&config.to_string()).0
     };
-    for key in ["max_incidents", "max_members", "max_series", "max_pairs"] {
-        let mut other = small(key);
+    for (key, most) in [("max_incidents", 1), ("max_members", 2), ("max_series", 2), ("max_pairs", 2)] {
+        let mut other = small(key, most);
         assert!(other.restore(&good).is_err(), "{key}");
     }
     let (state, incidents, calls, _) = parts();

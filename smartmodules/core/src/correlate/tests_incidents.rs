@@ -260,6 +260,8 @@ struct Outcome {
     ours: Place,
     by_z: Place,
     by_z_of_all: Place,
+    /// Has the incident an anomaly of the cause?
+    there: bool,
     members: usize,
     /// Of the services in the incident, those that the fault did not reach
     strangers: usize,
@@ -317,6 +319,7 @@ fn judge(world: &World, stage: &CorrelateStage, rows: &[Value]) -> Outcome {
         ours,
         by_z: place(&z, name),
         by_z_of_all: place(&all, name),
+        there: z.contains_key(name),
         members,
         strangers: z.keys().filter(|node| !reached.contains(*node)).count(),
         together: of_fault(id) as f64 / total.max(1) as f64,
@@ -353,6 +356,7 @@ fn report(seeds: std::ops::RangeInclusive<u64>) -> [f64; 4] {
         row(&format!("correlate, {kind}"), &|o| o.ours, Some(kind));
         row(&format!("largest z, {kind}"), &|o| o.by_z, Some(kind));
     }
+    println!("  incidents with an anomaly of the cause in them {:.3}", mean(&|o| f64::from(u8::from(o.there))));
     println!(
         "  anomalies of an incident {:.1}; services in it that the fault did not reach {:.1}; of the fault's anomalies in it {:.3}",
         mean(&|o| o.members as f64),
