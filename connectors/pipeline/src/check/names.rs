@@ -203,6 +203,11 @@ pub fn check(source: &Source, pipeline: &Node, reads: &[Reads<'_>], out: &mut Ve
                 let part = with.and_then(|w| w.get(key));
                 doubt(source, part, read, out, "W102", |name| known.row_has(name), &known);
             }),
+            // Labels stand in anomalies, of whatever pipeline; calls in events.
+            "correlate" => {
+                let traces = with.and_then(|w| w.get("traces"));
+                doubt(source, traces, read, out, "W101", |name| known.event_has(name), &known);
+            }
             "classify" | "dashboard" | "forecast" => {
                 doubt(source, with, read, out, "W102", |name| known.row_has(name), &known)
             }

@@ -14,7 +14,7 @@ use crate::value::Value;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Labels of an anomaly that are kept, in order of their names.
+/// Labels of an anomaly that are kept: those that are compared, then the first by name.
 pub(super) const MAX_LABELS: usize = 8;
 /// A label's name or value, and a node, are kept up to this.
 const MAX_LABEL_BYTES: usize = 128;
@@ -195,21 +195,23 @@ impl Reader {
         })
     }
 
-    /// Of `segment`, and of the row's own fields those that are compared.
+    /// What is compared, of `segment` or of the row's own fields; then the rest of `segment`.
     fn labels(&self, row: &Row<'_>) -> Labels {
+        let mut segment = match row.get(self.segment) {
+            Value::Json(text) => serde_json::from_str::<serde_json::Map<_, _>>(text).unwrap_or_default(),
+            _ => serde_json::Map::new(),
+        };
         let mut labels = Labels::new();
-        if let Value::Json(segment) = row.get(self.segment)
-            && let Ok(serde_json::Value::Object(object)) = serde_json::from_str(segment)
-        {
-            for (name, value) in &object {
-                if let (Some(value), true) = (scalar(value), labels.len() < MAX_LABELS) {
-                    labels.insert(cut(name, MAX_LABEL_BYTES).into(), value);
-                }
+        for Named { name, slot } in &self.dimensions {
+            let own = segment.remove(&**name);
+            let value = own.as_ref().and_then(scalar).or_else(|| text(row.get(*slot), MAX_LABEL_BYTES));
+            if let Some(value) = value {
+                labels.insert(cut(name, MAX_LABEL_BYTES).into(), value);
             }
         }
-        for dimension in &self.dimensions {
-            if let (Some(value), true) = (text(row.get(dimension.slot), MAX_LABEL_BYTES), labels.len() < MAX_LABELS) {
-                labels.entry(cut(&dimension.name, MAX_LABEL_BYTES).into()).or_insert(value);
+        for (name, value) in &segment {
+            if let (Some(value), true) = (scalar(value), labels.len() < MAX_LABELS) {
+                labels.entry(cut(name, MAX_LABEL_BYTES).into()).or_insert(value);
             }
         }
         labels

@@ -5,8 +5,8 @@ use crate::duration::Span;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Dimensions that `shared` may name.
-const MAX_SHARED: usize = 16;
+/// Dimensions that `shared` may name: with `service` as many as an anomaly has labels.
+const MAX_SHARED: usize = super::anomaly::MAX_LABELS - 1;
 /// Edges that `dependencies` may hold.
 const MAX_DEPENDENCIES: usize = 10_000;
 /// Metrics that `kinds` may name.
@@ -25,8 +25,8 @@ pub struct CorrelateConfig {
     /// without it are told apart by all their labels. Default: service.
     #[serde(default = "default_service")]
     pub service: String,
-    /// Labels or fields by which anomalies belong together when their values are the same, `service` among
-    /// them or not. Default: `service`, `host`, `page`.
+    /// Labels or fields by which anomalies belong together when their values are the same, up to 7;
+    /// `service` always counts. Default: `service`, `host`, `page`.
     #[serde(default = "default_shared")]
     pub shared: Vec<String>,
     /// The service map: who calls whom, as `{ from: CALLER, to: CALLEE }`, up to 10,000. Default: none.

@@ -113,7 +113,7 @@ pub(super) fn segment(members: &[Member], prefer: Option<usize>, known: &Known) 
     let (same, opposite): (Vec<&Cell<'_>>, Vec<&Cell<'_>>) =
         cells.iter().filter(|cell| cell.excess != 0.0).partition(|cell| (cell.excess > 0.0) == up);
     let dimensions: BTreeSet<&str> = same.iter().flat_map(|cell| cell.anomaly.labels.keys()).map(|n| &**n).collect();
-    best(dimensions.into_iter().filter_map(|dimension| explain(dimension, &same, &opposite, known)))
+    surest(dimensions.into_iter().filter_map(|dimension| explain(dimension, &same, &opposite, known)))
 }
 
 /// Sums over the anomalies of one value: excess, what was expected, and how many.
@@ -158,7 +158,7 @@ fn explain(dimension: &str, same: &[&Cell<'_>], opposite: &[&Cell<'_>], known: &
             opposite: opposite.len(),
         })
     };
-    best(values.iter().filter_map(told))
+    surest(values.iter().filter_map(told))
 }
 
 impl Sums {
@@ -168,7 +168,7 @@ impl Sums {
 }
 
 /// The one with the largest surprise; the first where several are the same, which `max_by` would not give.
-fn best(segments: impl Iterator<Item = Segment>) -> Option<Segment> {
+fn surest(segments: impl Iterator<Item = Segment>) -> Option<Segment> {
     segments.fold(None, |best: Option<Segment>, next| match best {
         Some(best) if best.surprise >= next.surprise => Some(best),
         _ => Some(next),

@@ -304,8 +304,11 @@ fn bounds_hold() {
     run(&mut stage, &fields, &lines.iter().map(String::as_str).collect::<Vec<_>>());
     assert!(counter(&stage, "state_bytes") <= 40_000 && counter(&stage, "open") > 5, "{:?}", stage.counters());
     // A record of an incident at its bounds stays below what a page takes.
-    let long =
-        |n: usize| json!({ "service": format!("{n:03}{}", "x".repeat(300)), "host": "h", "note": "é".repeat(300) });
+    let long = |n: usize| {
+        let mut segment = json!({ "service": format!("{n:03}{}", "x".repeat(300)), "host": "h" });
+        (0..9).for_each(|label| segment[format!("{label}{}", "é".repeat(300))] = json!("\"".repeat(300)));
+        segment
+    };
     let many: Vec<String> =
         (0..200).map(|n| open(&format!("a{n}"), 0, &"m".repeat(300), &long(n), &json!({}))).collect();
     let config = with("update_every", json!("0s"));
