@@ -130,18 +130,17 @@ impl Graph {
         self.by_hour.iter().collect()
     }
 
-    /// From a snapshot; refuses one that could not have been written.
+    /// From a snapshot, in place of what was learned; refuses one that could not have been written, and then
+    /// changes nothing.
     pub fn restore(&mut self, saved: SavedCalls, most: usize) -> Result<(), RestoreError> {
-        self.forget(i64::MAX, 0, 0);
         let sound = |name: &str| !name.is_empty() && name.len() <= MAX_TEXT_BYTES;
-        let fits = saved.len() <= most;
-        for (hour, from, to) in saved {
-            let twice = self.learned.get(&from).is_some_and(|callees| callees.contains_key(&to));
-            if !fits || twice || from == to || !sound(&from) || !sound(&to) {
-                return Err(RestoreError(format!("the call {from} → {to} cannot be")));
-            }
-            self.insert(hour, &from, &to);
+        let distinct: BTreeSet<(&str, &str)> = saved.iter().map(|(_, from, to)| (&**from, &**to)).collect();
+        let fits = distinct.len() == saved.len() && saved.len() <= most;
+        if !fits || distinct.iter().any(|(from, to)| from == to || !sound(from) || !sound(to)) {
+            return Err(RestoreError("calls that cannot have been learned".into()));
         }
+        self.forget(i64::MAX, 0, 0);
+        saved.iter().for_each(|(hour, from, to)| self.insert(*hour, from, to));
         Ok(())
     }
 }

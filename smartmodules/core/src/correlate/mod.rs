@@ -37,6 +37,8 @@ mod tests_incidents;
 mod tests_links;
 #[cfg(test)]
 mod tests_rank;
+#[cfg(test)]
+mod tests_state;
 
 pub use config::{CorrelateConfig, Dependency, MetricKind, Traces};
 
@@ -238,6 +240,19 @@ impl Stage for CorrelateStage {
         let links = Links::restored(links, &self.rules)?;
         self.graph.restore(calls, self.max_calls)?;
         (self.state, self.store, self.links) = (state, store, links);
+        Ok(())
+    }
+
+    /// An edited service map forgets no incident. Links begin anew with another `lag` or `memory`; all does with
+    /// another `service`, for the nodes are others.
+    fn adopt(&mut self, bytes: &[u8], config: &CorrelateConfig) -> Result<(), RestoreError> {
+        if *config.service != *self.service {
+            return Err(RestoreError("`service` has changed, so no node is what it was".into()));
+        }
+        self.restore(bytes)?;
+        if (config.lag.us(), config.memory.us()) != (self.rules.lag_us, self.rules.memory_us) {
+            self.links = Links::default();
+        }
         Ok(())
     }
 }

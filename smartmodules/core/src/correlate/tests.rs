@@ -1,8 +1,7 @@
-//! Grouping, merging, pace, ends, cuts and restarts, bounds, snapshots, and what is refused.
+//! Grouping, merging, pace, ends, what cannot be read, and configurations that are refused.
 
 use super::*;
-use crate::math::random::SplitMix64;
-use crate::testing::{START_US, check_cuts, counter, run};
+use crate::testing::{START_US, counter, run};
 use serde_json::{Value as Json, json};
 
 /// A chain of calls: web → shop → db.
@@ -17,13 +16,13 @@ pub(super) fn stage(config: &str) -> (CorrelateStage, Fields) {
 }
 
 /// The config with one more key, or another value of it.
-fn with(key: &str, value: Json) -> String {
+pub(super) fn with(key: &str, value: Json) -> String {
     let mut config: Json = serde_json::from_str(CONFIG).expect("a config");
     config[key] = value;
     config.to_string()
 }
 
-fn seconds(minute: i64) -> i64 {
+pub(super) fn seconds(minute: i64) -> i64 {
     START_US / 1_000_000 + 60 * minute
 }
 
@@ -42,14 +41,14 @@ pub(super) fn of(id: &str, minute: i64, service: &str) -> String {
     open(id, minute, "latency", &json!({ "service": service }), &json!({}))
 }
 
-fn closed(id: &str, minute: i64) -> String {
+pub(super) fn closed(id: &str, minute: i64) -> String {
     let (time, end) = (seconds(minute), seconds(minute));
     format!(
         r#"{{"kind":"anomaly","timestamp":{time},"anomaly_id":"{id}","state":"closed","ended_at":{end},"value":30.0,"expected":10.0}}"#
     )
 }
 
-fn tick(minute: i64) -> String {
+pub(super) fn tick(minute: i64) -> String {
     format!("@tick {}", seconds(minute))
 }
 
@@ -100,7 +99,7 @@ fn a_call_ties_and_distance_in_time_or_calls_does_not() {
     assert_eq!(counts(CONFIG, &[of("a", 0, "db"), late], "open"), 1);
 }
 
-fn counts(config: &str, lines: &[String], name: &str) -> u64 {
+pub(super) fn counts(config: &str, lines: &[String], name: &str) -> u64 {
     let (mut stage, fields) = stage(config);
     run(&mut stage, &fields, &lines.iter().map(String::as_str).collect::<Vec<_>>());
     counter(&stage, name)
@@ -235,158 +234,6 @@ fn what_cannot_be_read_passes() {
     assert_eq!(known, [3, 1, 2], "{rows:#?}");
     let state = stage.snapshot();
     assert_eq!(stage.restore(&state), Ok(()), "what rows can make is no forgery");
-}
-
-/// A stream of anomalies of a few services, their ends, spans, ticks.
-fn mixture(seed: u64, length: usize) -> Vec<String> {
-    let mut random = SplitMix64::new(seed);
-    let services = ["web", "shop", "db", "mail", "stock", "cart"];
-    let mut lines = Vec::new();
-    let mut minute = 0;
-    for n in 0..length {
-        minute += random.below(3) as i64;
-        let service = services[random.below(6) as usize];
-        lines.push(match random.below(10) {
-            0..=5 => {
-                let segment = json!({ "service": service, "page": format!("/{}", random.below(3)) });
-                let metric = ["cpu", "latency", "errors", "rate"][random.below(4) as usize];
-                let value = 12.0 + random.unit() * 20.0;
-                open(&format!("n{n}"), minute, metric, &segment, &json!({ "value": value, "events": n }))
-            }
-            6 | 7 => closed(&format!("n{}", random.below(n as u64 + 1)), minute),
-            8 => format!(r#"{{"timestamp":{},"service":"{service}","peer":"mail"}}"#, seconds(minute)),
-            _ => tick(minute),
-        });
-    }
-    lines.push("@end".into());
-    lines
-}
-
-#[test]
-fn bytes_do_not_depend_on_cuts_and_restarts() {
-    for (seed, change) in
-        [(1, "{"), (2, r#"{"max_incidents":2,"max_members":3,"#), (3, r#"{"max_series":3,"max_pairs":2,"#)]
-    {
-        let config = CONFIG.replacen('{', change, 1).replacen(
-            "\"dependencies\"",
-            r#""traces":{"from":"service","to":"peer"},"shared":["page"],"window":"3m","lag":"2m","memory":"1h","resolve_after":"10m","dependencies""#,
-            1,
-        );
-        let lines = mixture(seed, 300);
-        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-        let (rows, counters) = check_cuts(|| stage(&config), &lines);
-        let of = |state: &str| rows.iter().filter(|row| row["kind"] == "incident" && row["state"] == state).count();
-        assert!(of("open") > 10 && of("updated") > 10 && of("resolved") > 10, "{counters:?}");
-        let ids: std::collections::BTreeSet<&str> =
-            rows.iter().filter(|row| row["kind"] == "incident").filter_map(|row| row["id"].as_str()).collect();
-        assert_eq!(ids.len(), of("open") + of("updated") + of("resolved"), "every record has its own id");
-    }
-}
-
-#[test]
-fn bounds_hold() {
-    let mut lines: Vec<String> = (0..30).map(|n| of(&format!("a{n}"), 20 * n, &format!("s{n}"))).collect();
-    let config = with("max_incidents", json!(4)).replacen('{', r#"{"max_members":2,"max_series":5,"#, 1);
-    assert_eq!((counts(&config, &lines, "open"), counts(&config, &lines, "evicted")), (4, 26));
-    assert_eq!(counts(&config, &lines, "series"), 5);
-    let reasons = records(&config, &lines);
-    assert_eq!(reasons.iter().filter(|record| record["reason"] == "evicted").count(), 26);
-    lines.extend(
-        (0..5).map(|n| open(&format!("b{n}"), 581, &format!("m{n}"), &json!({ "service": "s29" }), &json!({}))),
-    );
-    assert_eq!(counts(&config, &lines, "not_kept"), 4);
-    // Bytes bound incidents too.
-    let mut fields = Fields::default();
-    let small = Context { max_state_bytes: 40_000, ..Context::default() };
-    let config = serde_json::from_str(CONFIG).expect("a config");
-    let mut stage = CorrelateStage::new(config, &small, &mut fields).expect("a stage");
-    let lines: Vec<String> = (0..300).map(|n| of(&format!("a{n}"), 20 * n, &format!("s{n}"))).collect();
-    run(&mut stage, &fields, &lines.iter().map(String::as_str).collect::<Vec<_>>());
-    assert!(counter(&stage, "state_bytes") <= 40_000 && counter(&stage, "open") > 5, "{:?}", stage.counters());
-    // A record of an incident at its bounds stays below what a page takes.
-    let long = |n: usize| {
-        let mut segment = json!({ "service": format!("{n:03}{}", "x".repeat(300)), "host": "h" });
-        (0..9).for_each(|label| segment[format!("{label}{}", "é".repeat(300))] = json!("\"".repeat(300)));
-        segment
-    };
-    let many: Vec<String> =
-        (0..200).map(|n| open(&format!("a{n}"), 0, &"m".repeat(300), &long(n), &json!({}))).collect();
-    let config = with("update_every", json!("0s"));
-    let largest = records(&config, &many[..140]).iter().map(|record| record.to_string().len()).max();
-    assert!(largest < Some(128 << 10), "{largest:?}");
-}
-
-#[test]
-fn a_forged_state_is_refused() {
-    let config = CONFIG.replacen('{', r#"{"traces":{"from":"service","to":"peer"},"shared":["page"],"#, 1);
-    let lines = mixture(7, 120);
-    let lines: Vec<&str> = lines[..120].iter().map(String::as_str).collect();
-    let (mut stage, fields) = stage(&config);
-    run(&mut stage, &fields, &lines);
-    let good = stage.snapshot();
-    assert!(stage.store.len() > 1 && stage.graph.len() > 1 && stage.links.pairs() > 1);
-    type Whole = (State, Saved<Incident>, SavedCalls, SavedOwned);
-    let parts = || load::<Whole>(&good).expect("its own snapshot");
-    let small = |key: &str, most: u32| {
-        let mut config: Json = serde_json::from_str(&config).expect("a config");
-        config[key] = json!(most);
-        self::stage(&config.to_string()).0
-    };
-    for (key, most) in [("max_incidents", 1), ("max_members", 2), ("max_series", 2), ("max_pairs", 2)] {
-        let mut other = small(key, most);
-        assert!(other.restore(&good).is_err(), "{key}");
-    }
-    let (state, incidents, calls, _) = parts();
-    let mut twice = calls.clone();
-    twice.extend(calls.clone());
-    let links = || self::stage(&config).0.links;
-    let tell = |state: &State, incidents: &Saved<Incident>, calls: &SavedCalls| {
-        save(&(state, incidents, calls, links().saved()))
-    };
-    assert!(stage.restore(&tell(&state, &incidents, &twice)).is_err(), "a call twice");
-    let selfish = vec![(0, "a".into(), "a".into())];
-    assert!(stage.restore(&tell(&state, &incidents, &selfish)).is_err(), "who calls itself");
-    let forged: [(&str, fn(&mut Incident)); 7] = [
-        ("no member", |i| i.members.clear()),
-        ("a member twice", |i| i.members.push(i.members[0].clone())),
-        ("not counted", |i| i.count = 0),
-        ("all ended", |i| i.members.iter_mut().for_each(|m| m.ended = Some(m.anomaly.onset))),
-        ("no number", |i| i.members[0].anomaly.value = Some(f64::NAN)),
-        ("an onset outside", |i| i.members[0].anomaly.onset = 0),
-        ("told without a record", |i| (i.told, i.revision) = (5, 0)),
-    ];
-    for (what, forge) in forged {
-        let mut incidents = parts().1;
-        incidents.forge(forge);
-        assert!(stage.restore(&tell(&state, &incidents, &calls)).is_err(), "{what}");
-    }
-    for cut in 0..good.len() {
-        assert!(stage.restore(&good[..cut]).is_err(), "cut at {cut}");
-    }
-    assert_eq!(stage.restore(&good), Ok(()));
-    assert_eq!(stage.snapshot(), good);
-}
-
-#[test]
-fn random_bytes_are_no_state_that_panics() {
-    let lines = mixture(9, 80);
-    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-    let (mut stage, fields) = stage(CONFIG);
-    run(&mut stage, &fields, &lines[..60]);
-    let good = stage.snapshot();
-    let mut random = SplitMix64::new(3);
-    for _ in 0..3000 {
-        let mut bytes = good.clone();
-        for _ in 0..1 + random.below(3) {
-            let at = random.below(bytes.len() as u64) as usize;
-            bytes[at] = random.next_u64() as u8;
-        }
-        let (mut other, fields) = self::stage(CONFIG);
-        if other.restore(&bytes).is_ok() {
-            run(&mut other, &fields, &lines[60..]);
-            other.snapshot();
-        }
-    }
 }
 
 #[test]
