@@ -18,6 +18,7 @@
 //! cause by more than `window` is another's.
 
 mod anomaly;
+mod binomial;
 mod config;
 mod graph;
 mod incident;
@@ -28,6 +29,7 @@ mod rank;
 mod record;
 mod segment;
 mod sentence;
+mod state;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -45,15 +47,15 @@ pub use config::{CorrelateConfig, Dependency, MetricKind, Traces};
 use crate::clock::NEVER;
 use crate::config::{Issues, fail_on_errors};
 use crate::row::{Fields, Kind, Output, Row, Slot};
-use crate::stage::{Context, Counters, RestoreError, Stage, Tick, count, load, save};
+use crate::stage::{Context, Counters, RestoreError, Stage, Tick, load, save};
 use anomaly::Reader;
 use graph::{Graph, SavedCalls};
 use incident::{Incident, Pace, Reason};
 use links::{Links, Rules, SavedOwned};
 use rank::{Rank, rank};
 use record::Telling;
-use segment::{Known, segment};
-use serde::{Deserialize, Serialize};
+use segment::segment;
+use state::State;
 use store::{Saved, Store};
 
 /// The stage `correlate`.
@@ -77,48 +79,6 @@ pub struct CorrelateStage {
     graph: Graph,
     links: Links,
     state: State,
-}
-
-/// What is remembered beside incidents, calls and links.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct State {
-    clock: i64,
-    /// Deadlines up to here are due
-    due_until: i64,
-    /// Offset and log time of the newest row or tick
-    trigger: (i64, i64),
-    /// The input has ended: what is new is told
-    ending: bool,
-    known: Known,
-    counts: Counts,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-struct Counts {
-    #[serde(deserialize_with = "count")]
-    input: u64,
-    #[serde(deserialize_with = "count")]
-    anomalies: u64,
-    #[serde(deserialize_with = "count")]
-    ended: u64,
-    #[serde(deserialize_with = "count")]
-    unreadable: u64,
-    #[serde(deserialize_with = "count")]
-    unknown: u64,
-    #[serde(deserialize_with = "count")]
-    incidents: u64,
-    #[serde(deserialize_with = "count")]
-    resolved: u64,
-    #[serde(deserialize_with = "count")]
-    merged: u64,
-    #[serde(deserialize_with = "count")]
-    not_kept: u64,
-    #[serde(deserialize_with = "count")]
-    calls: u64,
-    #[serde(deserialize_with = "count")]
-    evicted: u64,
-    #[serde(deserialize_with = "count")]
-    forgotten: u64,
 }
 
 impl Stage for CorrelateStage {
@@ -254,19 +214,6 @@ impl Stage for CorrelateStage {
             self.links = Links::default();
         }
         Ok(())
-    }
-}
-
-impl Default for State {
-    fn default() -> Self {
-        State {
-            clock: NEVER,
-            due_until: NEVER,
-            trigger: (-1, 0),
-            ending: false,
-            known: Known::default(),
-            counts: Counts::default(),
-        }
     }
 }
 

@@ -150,6 +150,7 @@ fn fault(dice: &mut Dice, mean: &[f64; 4], excess: &mut [[f64; 4]]) -> &'static 
 }
 
 /// What a fault does to callers and callees. Services are numbered from callers to callees.
+#[allow(clippy::needless_range_loop)] // several services at one minute
 fn spread(dice: &mut Dice, cause: usize, calls: &[Call], mean: &[[f64; 4]], excess: &mut Excess) -> BTreeSet<usize> {
     let mut reached = BTreeSet::from([cause]);
     for service in (0..cause).rev() {
@@ -196,6 +197,7 @@ fn distract(dice: &mut Dice, mean: &[[f64; 4]], excess: &mut Excess) {
 }
 
 /// What is measured, a row per service and minute.
+#[allow(clippy::needless_range_loop)] // several services at one minute
 fn observe(dice: &mut Dice, names: &[String], mean: &[[f64; 4]], excess: &Excess) -> Vec<String> {
     let mut lines = Vec::new();
     let mut load = 0.0;

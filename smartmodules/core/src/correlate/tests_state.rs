@@ -94,12 +94,13 @@ fn a_forged_state_is_refused() {
     run(&mut stage, &fields, &lines);
     let good = stage.snapshot();
     assert!(stage.store.len() > 1 && stage.graph.len() > 1 && stage.links.pairs() > 1);
+    type Forge = fn(&mut Incident);
     type Whole = (State, Saved<Incident>, SavedCalls, SavedOwned);
     let parts = || load::<Whole>(&good).expect("its own snapshot");
     let small = |key: &str, most: u32| {
         let mut config: Json = serde_json::from_str(&config).expect("a config");
         config[key] = json!(most);
-        stage(&config.to_string()).0
+        super::tests::stage(&config.to_string()).0
     };
     for (key, most) in [("max_incidents", 1), ("max_members", 2), ("max_series", 2), ("max_pairs", 2)] {
         let mut other = small(key, most);
@@ -108,14 +109,14 @@ fn a_forged_state_is_refused() {
     let (state, incidents, calls, _) = parts();
     let mut twice = calls.clone();
     twice.extend(calls.clone());
-    let links = || stage(&config).0.links;
+    let links = || super::tests::stage(&config).0.links;
     let tell = |state: &State, incidents: &Saved<Incident>, calls: &SavedCalls| {
         save(&(state, incidents, calls, links().saved()))
     };
     assert!(stage.restore(&tell(&state, &incidents, &twice)).is_err(), "a call twice");
     let selfish = vec![(0, "a".into(), "a".into())];
     assert!(stage.restore(&tell(&state, &incidents, &selfish)).is_err(), "who calls itself");
-    let forged: [(&str, fn(&mut Incident)); 7] = [
+    let forged: [(&str, Forge); 7] = [
         ("no member", |i| i.members.clear()),
         ("a member twice", |i| i.members.push(i.members[0].clone())),
         ("not counted", |i| i.count = 0),
@@ -169,7 +170,7 @@ fn random_bytes_are_no_state_that_panics() {
             let at = random.below(bytes.len() as u64) as usize;
             bytes[at] = random.next_u64() as u8;
         }
-        let (mut other, fields) = stage(CONFIG);
+        let (mut other, fields) = super::tests::stage(CONFIG);
         if other.restore(&bytes).is_ok() {
             run(&mut other, &fields, &lines[60..]);
             other.snapshot();
