@@ -144,7 +144,7 @@ pub static STAGES: &[StageEntry] = &[
     ),
     entry::<CorrelateStage>(
         "Groups anomalies that belong together into incidents, and ranks their causes",
-        "about 0.7 KiB per anomaly of an open incident, `max_incidents` of `max_members`; 0.4 KiB per series and 0.2 KiB per pair and call; beyond the bounds the oldest goes",
+        "about 0.5 KiB per anomaly of an open incident, `max_incidents` of `max_members`; 0.4 KiB per series and 0.2 KiB per pair and call; beyond the bounds the oldest goes",
         |_| false,
     ),
     entry::<Alert>(
