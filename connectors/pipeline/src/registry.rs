@@ -4,7 +4,9 @@ use perfstream_core::row::Fields;
 use perfstream_core::sessionize::Sessionize;
 use perfstream_core::{Context, Issues, Stage};
 use perfstream_core::{aggregate::Aggregate, alert::AlertStage as Alert, classify::Classify, dashboard::Dashboard};
-use perfstream_core::{correlate::CorrelateStage, detect::DetectStage, enrich::Enrich, filter::Filter, forecast::ForecastStage};
+use perfstream_core::{
+    correlate::CorrelateStage, detect::DetectStage, enrich::Enrich, filter::Filter, forecast::ForecastStage,
+};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
