@@ -43,7 +43,7 @@ impl Graph {
         graph
     }
 
-    /// Learns a call at `time`; false if it was known.
+    /// Learns a call at `time`; false if it was seen in that hour or later.
     pub fn learn(&mut self, from: &str, to: &str, time: i64) -> bool {
         let (from, to) = (cut(from), cut(to));
         if from.is_empty() || to.is_empty() || from == to {
@@ -59,7 +59,7 @@ impl Graph {
             self.bytes = self.bytes.saturating_sub(cost(from, to));
         }
         self.insert(hour, from, to);
-        seen.is_none()
+        true
     }
 
     fn insert(&mut self, hour: i64, from: &str, to: &str) {

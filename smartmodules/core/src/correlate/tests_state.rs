@@ -49,6 +49,23 @@ fn bytes_do_not_depend_on_cuts_and_restarts() {
         let ids: std::collections::BTreeSet<&str> =
             rows.iter().filter(|row| row["kind"] == "incident").filter_map(|row| row["id"].as_str()).collect();
         assert_eq!(ids.len(), of("open") + of("updated") + of("resolved"), "every record has its own id");
+        lives_are_whole(&rows);
+    }
+}
+
+/// Each incident opens once, first; is resolved at most once, last; and its revisions count up.
+fn lives_are_whole(rows: &[Json]) {
+    let mut lives: std::collections::BTreeMap<&str, Vec<&str>> = std::collections::BTreeMap::new();
+    for row in rows.iter().filter(|row| row["kind"] == "incident") {
+        let life = lives.entry(row["incident_id"].as_str().expect("an id")).or_default();
+        assert_eq!(row["revision"], json!(life.len()));
+        life.push(row["state"].as_str().expect("a state"));
+        assert_eq!(row["merged_into"].is_null(), row["reason"] != "merged", "{row:#}");
+    }
+    for (id, life) in lives {
+        assert!(life.iter().enumerate().all(|(n, state)| (*state == "open") == (n == 0)), "{id}: {life:?}");
+        let ends = life.iter().filter(|state| **state == "resolved").count();
+        assert!(ends == 0 || (ends == 1 && life.last() == Some(&"resolved")), "{id}: {life:?}");
     }
 }
 
