@@ -45,8 +45,8 @@ pub struct CorrelateConfig {
     /// metrics count alike.
     #[serde(default)]
     pub kinds: BTreeMap<String, MetricKind>,
-    /// Within this time after the beginning of one anomaly the beginning of another counts as its follower,
-    /// `1s` to `1h`. Default: `5m`.
+    /// Within this time after the beginning of one anomaly the beginning of another counts as its follower, for
+    /// learned links and in the ranking of causes, `1s` to `1h`. Default: `5m`.
     #[serde(default = "default_lag")]
     pub lag: Span,
     /// Chance, among all pairs of series together (Bonferroni), that independent ones are taken for linked:

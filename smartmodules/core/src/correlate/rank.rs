@@ -6,14 +6,15 @@
 //!   their size, and goes from callers to those that they call (MonitorRank, Kim, Sumbaly and Shah 2013;
 //!   MicroRCA, Wu, Tordsson, Elmroth and Kao 2020, there as personalised PageRank): a cause explains the
 //!   anomalies of its callers. A step to a callee has the weight of the callee's strength, halved for each
-//!   service in between, times how well the times fit; staying has [`STAY`] times its own strength. Divided by the largest.
+//!   service in between, times how well the times fit; staying has [`STAY`] times its own strength. Divided
+//!   by the largest.
 //! - onset, [`ONSET`]: how well the beginnings of all others fit one after its own, each by its size.
 //! - strength, [`STRENGTH`]: the largest of size × kind among its anomalies.
 //!
-//! Size is ln(1 + z)/ln(1 + [`MOST_Z`]), z = |value − expected| in half-widths of the range, 1 to [`MOST_Z`]: capped and
-//! by its logarithm, for what waits is often further off than what it waits for. Kind is 1 for saturation, 0.9
-//! for errors, 0.7 for latency and what `kinds` does not name, 0.2 for traffic and for less of the others
-//! (less is what failing callers leave). Times fit by ½ for each `lag`/5 that the effect began before the
+//! Size is ln(1 + z)/ln(1 + [`MOST_Z`]), z = |value − expected| in half-widths of the range, 1 to [`MOST_Z`]:
+//! capped and by its logarithm, for what waits is often further off than what it waits for. Kind is 1 for
+//! saturation, 0.9 for errors, 0.7 for latency and what `kinds` does not name, 0.2 for traffic and for less of
+//! the others (less is what failing callers leave). Times fit by ½ for each `lag`/5 that the effect began before the
 //! cause, and ½ for each 3 `lag`/5 that it began after it: effects follow soon, so what was anomalous long
 //! before the rest is no cause of it.
 //!

@@ -23,8 +23,9 @@
 //!   15 % of the others.
 //!
 //! Asked 15 minutes after the fault began. Constants of the stage and of the generator were set on seeds 1 to
-//! 100; the test reports on 2001 to 2200, which were not looked at before. `cargo test --release -p perfstream-core correlate::tests_incidents
-//! -- --nocapture` prints the figures.
+//! 100; the test reports on 2001 to 2200, which were not looked at before. `cargo test --release -p
+//! perfstream-core correlate::tests_incidents -- --nocapture` prints the figures, with `--include-ignored`
+//! those of the development seeds, and of other configurations and worlds.
 
 use super::CorrelateStage;
 use crate::detect::DetectStage;
