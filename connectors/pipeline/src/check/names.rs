@@ -93,6 +93,7 @@ impl Known {
                 .into_iter()
                 .for_each(|f| self.add(f)),
             "forecast" => self.forecast(with),
+            "correlate" => self.made.extend(INCIDENT_FIELDS.map(String::from)),
             "classify" => {
                 let field = text("field").unwrap_or_default();
                 self.add(text("as").map_or_else(|| format!("{field}_class"), str::to_string));
@@ -176,6 +177,19 @@ const SESSION_FIELDS: [&str; 17] = [
     "processingDuration",
     "presentationDelay",
     "interactionCount",
+];
+
+/// What conditions can ask of an incident.
+const INCIDENT_FIELDS: [&str; 9] = [
+    "incident_id",
+    "anomalies",
+    "open",
+    "services",
+    "cause",
+    "cause_metric",
+    "cause_score",
+    "segment",
+    "merged_into",
 ];
 
 fn first_part(name: &str) -> &str {
