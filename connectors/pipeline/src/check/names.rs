@@ -180,17 +180,8 @@ const SESSION_FIELDS: [&str; 17] = [
 ];
 
 /// What conditions can ask of an incident.
-const INCIDENT_FIELDS: [&str; 9] = [
-    "incident_id",
-    "anomalies",
-    "open",
-    "services",
-    "cause",
-    "cause_metric",
-    "cause_score",
-    "segment",
-    "merged_into",
-];
+const INCIDENT_FIELDS: [&str; 9] =
+    ["incident_id", "anomalies", "open", "services", "cause", "cause_metric", "cause_score", "segment", "merged_into"];
 
 fn first_part(name: &str) -> &str {
     name.split('.').next().unwrap_or(name)
