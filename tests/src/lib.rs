@@ -14,8 +14,18 @@ use perfstream::plan::Plan;
 use std::path::{Path, PathBuf};
 
 /// The stages that have a module.
-pub const STAGES: [&str; 9] =
-    ["filter", "enrich", "sessionize", "aggregate", "classify", "detect", "forecast", "alert", "dashboard"];
+pub const STAGES: [&str; 10] = [
+    "filter",
+    "enrich",
+    "sessionize",
+    "aggregate",
+    "classify",
+    "detect",
+    "forecast",
+    "correlate",
+    "alert",
+    "dashboard",
+];
 
 /// The root of the workspace.
 pub fn root() -> PathBuf {

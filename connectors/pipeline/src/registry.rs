@@ -4,7 +4,9 @@ use perfstream_core::row::Fields;
 use perfstream_core::sessionize::Sessionize;
 use perfstream_core::{Context, Issues, Stage};
 use perfstream_core::{aggregate::Aggregate, alert::AlertStage as Alert, classify::Classify, dashboard::Dashboard};
-use perfstream_core::{detect::DetectStage, enrich::Enrich, filter::Filter, forecast::ForecastStage};
+use perfstream_core::{
+    correlate::CorrelateStage, detect::DetectStage, enrich::Enrich, filter::Filter, forecast::ForecastStage,
+};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
@@ -140,6 +142,11 @@ pub static STAGES: &[StageEntry] = &[
     entry::<ForecastStage>(
         "Predicts a field of windows at stated horizons, with an interval and the time to a breach",
         "about 4 KiB per series with the default horizons, `max_series` of them; beyond it the series unseen for longest is forgotten",
+        |_| false,
+    ),
+    entry::<CorrelateStage>(
+        "Groups anomalies that belong together into incidents, and ranks their causes",
+        "about 0.5 KiB per anomaly of an open incident, `max_incidents` of `max_members`; 0.4 KiB per series and 0.2 KiB per pair and call; beyond the bounds the oldest goes",
         |_| false,
     ),
     entry::<Alert>(

@@ -11,6 +11,7 @@ pub mod classify;
 pub mod clock;
 pub mod cls;
 pub mod config;
+pub mod correlate;
 pub mod dashboard;
 pub mod decode;
 pub mod detect;

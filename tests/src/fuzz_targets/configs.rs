@@ -12,14 +12,15 @@ macro_rules! stage_of {
             5 => $run::<perfstream_core::alert::AlertStage>($($arg),*),
             6 => $run::<perfstream_core::detect::DetectStage>($($arg),*),
             7 => $run::<perfstream_core::dashboard::Dashboard>($($arg),*),
-            _ => $run::<perfstream_core::forecast::ForecastStage>($($arg),*),
+            8 => $run::<perfstream_core::forecast::ForecastStage>($($arg),*),
+            _ => $run::<perfstream_core::correlate::CorrelateStage>($($arg),*),
         }
     };
 }
 pub(super) use stage_of;
 
 /// Number of stages.
-pub(super) const STAGES: usize = 9;
+pub(super) const STAGES: usize = 10;
 
 /// `with:` of each stage, as JSON.
 pub(super) const CONFIGS: [&str; STAGES] = [
@@ -69,22 +70,29 @@ pub(super) const CONFIGS: [&str; STAGES] = [
         {"type":"time-series","field":"value","group_by":["page","browser","p"]},{"type":"timeline"}]}"#,
     r#"{"field":"value","kinds":["event","window","session"],"group_by":["page"],"step":"1s","horizons":["1s","5s"],
         "season":"10s","season_slots":3,"threshold":1000,"max_series":3}"#,
+    r#"{"shared":["page"],"dependencies":[{"from":"web","to":"db"}],"traces":{"from":"browser","to":"page"},
+        "kinds":{"cpu":"saturation","rate":"traffic"},"window":"10s","lag":"5s","memory":"1h","update_every":"1s",
+        "resolve_after":"1m","max_incidents":2,"max_members":3,"max_series":3,"max_pairs":3}"#,
 ];
 
 /// Records that every stage finds something in.
-pub(super) const LINES: [&str; 12] = [
+pub(super) const LINES: [&str; 16] = [
     r#"{"timestamp":"2026-01-01T00:00:00Z","id":"a","value":2600,"page":"/a","browser":"chrome","sessionId":"s1","device":"tablet"}"#,
     r#"{"timestamp":"2026-01-01T00:00:01.5Z","id":"b","value":0.25,"page":"/b","browser":"firefox","sessionId":"s2","sources":["x"],"startTime":100}"#,
     r#"{"timestamp":"2026-01-01T00:00:02Z","id":"a","value":7000,"page":"/a","browser":"chrome","sessionId":"s1","navigationId":"n2"}"#,
     r#"{"timestamp":"2026-01-01T00:00:03Z","id":"c","value":null,"page":"/health","browser":"chrome","sessionId":"s3"}"#,
     r#"{"timestamp":"2026-01-01T00:00:06Z","id":7,"value":-1,"p":"/c","userAgent":"Mozilla/5.0 (X11; Linux x86_64) Firefox/130.0"}"#,
     r#"{"timestamp":"2026-01-01T00:00:01Z","id":"d","value":9000.5,"page":"/a","browser":"safari","sessionId":"s4","reset":"back-forward-cache"}"#,
+    r#"{"kind":"anomaly","timestamp":"2026-01-01T00:00:05Z","anomaly_id":"x","state":"open","pipeline":"p","metric":"cpu","segment":{"service":"db"},"started_at":"2026-01-01T00:00:04Z","value":95,"expected":40,"range":[30,50],"events":7}"#,
+    r#"{"kind":"anomaly","timestamp":"2026-01-01T00:00:05Z","anomaly_id":"y","state":"open","pipeline":"p","metric":"rate","segment":{"service":"web","page":"/a"},"started_at":"2026-01-01T00:00:04Z","value":5,"expected":40,"range":[30,50]}"#,
     r#"{"kind":"window","timestamp":"2026-01-01T00:00:10Z","window":"t","page":"/a","p":7000,"odd":0.9,"high":9000,"detection_expected":{"value":{"value":1,"low":0,"high":2}}}"#,
     r#"{"timestamp":"2026-01-01T00:00:11Z","id":"e","value":1500,"page":"/d","browser":"edge","sessionId":"s1"}"#,
     r#"{"timestamp":"2026-01-01T00:00:12Z","id":"f","value":100,"page":"/e","browser":"edge","sessionId":"s5","sources":["y","x"],"startTime":900}"#,
     r#"{"kind":"session","timestamp":"2026-01-01T00:00:13Z","page":"/a","cls":0.5,"value":0.2}"#,
     r#"{"timestamp":"2026-01-01T00:00:21Z","id":"g","value":"text","page":"/a","browser":"chrome","sessionId":"s2"}"#,
     r#"{"timestamp":"2026-01-01T00:00:25Z","id":"h","value":3,"page":"/a","browser":"chrome","sessionId":"s6"}"#,
+    r#"{"kind":"anomaly","timestamp":"2026-01-01T00:00:28Z","anomaly_id":"z","state":"open","metric":"lcp","page":"/a"}"#,
+    r#"{"kind":"anomaly","timestamp":"2026-01-01T00:00:40Z","anomaly_id":"x","state":"closed","ended_at":"2026-01-01T00:00:39Z","value":97,"expected":40}"#,
 ];
 
 /// 2026-01-01T00:00:00Z in microseconds.

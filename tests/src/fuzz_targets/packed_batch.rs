@@ -16,7 +16,7 @@ use perfstream_sdk::params::{OutputForm, Runtime};
 const MAX_CALLS: usize = 12;
 const MAX_ROWS: usize = 12;
 const MAX_FIELDS: usize = 8;
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 22] = [
     "value",
     "page",
     "browser",
@@ -35,6 +35,10 @@ const NAMES: [&str; 18] = [
     "alert",
     "high",
     "anomaly",
+    "anomaly_id",
+    "service",
+    "segment",
+    "started_at",
 ];
 
 /// One call to a module.

@@ -157,6 +157,21 @@ fn detect_alone() {
 }
 
 #[test]
+fn correlate_alone() {
+    let anomaly = |id: &str, service: &str| {
+        json!({ "kind": "anomaly", "anomaly_id": id, "metric": "cpu", "service": service, "value": 9, "expected": 1,
+                "started_at": "2026-01-01T00:00:00Z" })
+        .to_string()
+    };
+    let lines = [anomaly("a", "db"), anomaly("b", "web")];
+    let params = [("dependencies", r#"[{"from":"web","to":"db"}]"#), ("update_every", "0s")];
+    let rows = alone("correlate", &params, &lines.iter().map(String::as_str).collect::<Vec<_>>());
+    let told = rows.iter().filter(|(_, row)| row["kind"] == "incident");
+    let told: Vec<_> = told.map(|(n, row)| (*n, row["anomalies"].as_i64(), row["cause"].as_str())).collect();
+    assert_eq!(told, [(0, Some(1), Some("db")), (1, Some(2), Some("db"))]);
+}
+
+#[test]
 fn the_same_in_fluvios_engine() {
     let lines = [r#"{"value":10}"#, "", r#"{"value":10.5}"#];
     let params = [("field", "value"), ("ranges", r#"[{"max":10,"label":"low"}]"#)];

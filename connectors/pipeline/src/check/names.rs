@@ -93,6 +93,7 @@ impl Known {
                 .into_iter()
                 .for_each(|f| self.add(f)),
             "forecast" => self.forecast(with),
+            "correlate" => self.made.extend(INCIDENT_FIELDS.map(String::from)),
             "classify" => {
                 let field = text("field").unwrap_or_default();
                 self.add(text("as").map_or_else(|| format!("{field}_class"), str::to_string));
@@ -179,6 +180,10 @@ const SESSION_FIELDS: [&str; 17] = [
     "interactionCount",
 ];
 
+/// What conditions can ask of an incident.
+const INCIDENT_FIELDS: [&str; 9] =
+    ["incident_id", "anomalies", "open", "services", "cause", "cause_metric", "cause_score", "segment", "merged_into"];
+
 fn first_part(name: &str) -> &str {
     name.split('.').next().unwrap_or(name)
 }
@@ -204,6 +209,11 @@ pub fn check(source: &Source, pipeline: &Node, reads: &[Reads<'_>], out: &mut Ve
                 let part = with.and_then(|w| w.get(key));
                 doubt(source, part, read, out, "W102", |name| known.row_has(name), &known);
             }),
+            // Labels stand in anomalies, of whatever pipeline; calls in events.
+            "correlate" => {
+                let traces = with.and_then(|w| w.get("traces"));
+                doubt(source, traces, read, out, "W101", |name| known.event_has(name), &known);
+            }
             "classify" | "dashboard" | "forecast" => {
                 doubt(source, with, read, out, "W102", |name| known.row_has(name), &known)
             }

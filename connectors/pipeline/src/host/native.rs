@@ -2,7 +2,9 @@
 
 use super::StageHost;
 use anyhow::{Result, anyhow, bail};
-use perfstream_core::{Stage, aggregate, alert, classify, dashboard, detect, enrich, filter, forecast, sessionize};
+use perfstream_core::{
+    Stage, aggregate, alert, classify, correlate, dashboard, detect, enrich, filter, forecast, sessionize,
+};
 use perfstream_sdk::Module;
 use perfstream_sdk::wire::write_input;
 
@@ -37,6 +39,7 @@ pub fn native(name: &str, params: &[(String, String)]) -> Result<Box<dyn StageHo
         "dashboard" => host::<dashboard::Dashboard>(params)?,
         "detect" => host::<detect::DetectStage>(params)?,
         "forecast" => host::<forecast::ForecastStage>(params)?,
+        "correlate" => host::<correlate::CorrelateStage>(params)?,
         "alert" => host::<alert::AlertStage>(params)?,
         other => bail!("no stage `{other}`"),
     })
