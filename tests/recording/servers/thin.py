@@ -1,5 +1,5 @@
 """Makes the committed files of what `perfstream cat` gave: fewer metrics and one scrape a minute, spans of /pay only.
-Records stay as the collector wrote them, but for `received`, and for the ids of spans, whose `id` has both.
+Records stay as the collector wrote them, but for `received`, and for ids of spans (their `id` has both) and the instance.
 
     perfstream cat metrics-stream --data log | python thin.py metrics > metrics.jsonl
     perfstream cat spans-stream --data log | python thin.py spans > spans.jsonl
@@ -17,7 +17,7 @@ for line in sys.stdin:
     if sys.argv[1] == 'spans':
         if record.get('route') != '/pay':
             continue
-        for name in ('traceId', 'spanId'):
+        for name in ('traceId', 'spanId', 'instance'):
             record.pop(name)
     else:
         idle = record['metric'] == 'node_cpu_seconds_total' and record.get('mode') == 'idle'
