@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use typescript::{Leaf, leaves};
 
-const PIPELINES: &str = "pipelines/web-vitals.yaml";
+const PIPELINES: &str = "pipelines";
 
 /// Issues that are to come.
 const ISSUES: [&str; 2] = ["D", "E"];
@@ -51,9 +51,17 @@ struct Shipped {
 
 impl Shipped {
     fn read() -> Shipped {
-        let (text, nodes) = documents(&root().join(PIPELINES));
+        let entries = root().join(PIPELINES).read_dir().expect("the pipelines");
+        let mut files: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        files.retain(|file| file.extension().is_some_and(|end| end == "yaml"));
+        files.sort();
         let name = |node: &Node| node.get("meta").and_then(|m| m.get("name")).and_then(Node::str).map(String::from);
-        Shipped { text, documents: nodes.into_iter().filter_map(|n| Some((name(&n)?, n))).collect() }
+        let mut shipped = Shipped { text: String::new(), documents: BTreeMap::new() };
+        for (text, nodes) in files.iter().map(|file| documents(file)) {
+            shipped.text.push_str(&text);
+            shipped.documents.extend(nodes.into_iter().filter_map(|n| Some((name(&n)?, n))));
+        }
+        shipped
     }
 
     /// `lcp.transforms[aggregate].with.windows[five_minutes].size`: `[x]` is item number x, or the
