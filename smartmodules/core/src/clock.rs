@@ -8,6 +8,53 @@ use serde::{Deserialize, Serialize};
 /// A time no record has.
 pub const NEVER: i64 = i64::MIN;
 
+/// What a stage with deadlines knows of time, in microseconds since the epoch. The clock is the running maximum of
+/// the rows' event times and the ticks; it never goes back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageClock {
+    /// The clock; [`NEVER`] before the first row or tick
+    pub now: i64,
+    /// Deadlines up to here are due
+    pub due_until: i64,
+    /// Offset and log time of the newest row or tick
+    pub trigger: (i64, i64),
+}
+
+impl Default for StageClock {
+    fn default() -> Self {
+        StageClock { now: NEVER, due_until: NEVER, trigger: (-1, 0) }
+    }
+}
+
+impl StageClock {
+    /// Event time of a row; one without is at the clock.
+    pub fn time_of(&self, meta: &Meta) -> i64 {
+        match (meta.event_time, self.now) {
+            (NEVER, NEVER) => meta.log_time,
+            (NEVER, now) => now,
+            (time, _) => time,
+        }
+    }
+
+    /// The clock has come to the time of a row: what was due before it is due.
+    pub fn reach(&mut self, time: i64) {
+        self.now = self.now.max(time);
+        self.due_until = self.due_until.max(self.now.saturating_sub(1));
+    }
+
+    /// A row is what causes the records that come.
+    pub fn caused_by(&mut self, meta: &Meta) {
+        self.trigger = (meta.offset, meta.log_time);
+    }
+
+    /// A tick, not the end of the input: what is due at its very time is due.
+    pub fn tick(&mut self, tick: &Tick) {
+        self.now = self.now.max(tick.time);
+        self.due_until = self.due_until.max(tick.time);
+        self.trigger = (tick.offset, tick.time);
+    }
+}
+
 /// Watermark and processing time, in microseconds since the epoch. Both only grow.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Clock {

@@ -31,18 +31,13 @@ impl AlertStage {
     /// Moves the clock, and gives the event time of the row. A row without one is judged at the
     /// clock. A dead letter's time is not believed.
     pub(super) fn observe(&mut self, meta: &Meta) -> i64 {
-        let state = &mut self.state;
-        let time = match (meta.event_time, state.clock) {
-            (NEVER, NEVER) => meta.log_time,
-            (NEVER, clock) => clock,
-            (time, _) => time,
-        };
+        let clock = &mut self.state.clock;
+        let time = clock.time_of(meta);
         let believed = meta.event_time != NEVER && meta.kind != Kind::DeadLetter;
         if believed || self.looks_at[meta.kind as usize] {
-            state.clock = state.clock.max(time);
-            state.due_until = state.due_until.max(state.clock.saturating_sub(1));
+            clock.reach(time);
         }
-        state.trigger = (meta.offset, meta.log_time);
+        clock.caused_by(meta);
         time
     }
 
@@ -73,7 +68,7 @@ impl AlertStage {
         let Some(rule) = self.rules.get(index) else {
             return;
         };
-        let clock = self.state.clock;
+        let clock = self.state.clock.now;
         let mut transitions = Vec::new();
         let news = entry.life.judge(breach, event_time, clock, &rule.policy, &mut transitions);
         let by_deadline = transitions.partition_point(|t| t.time < clock);
@@ -104,12 +99,12 @@ impl AlertStage {
             record_key: row.key.filter(|key| key.len() <= MAX_RECORD_KEY_BYTES).map(Into::into),
             shown: self.shown(index, row),
         };
-        let (dropped, fits) = self.store.make_room(&self.limit, &entry, self.state.clock, policies(&self.rules));
+        let (dropped, fits) = self.store.make_room(&self.limit, &entry, self.state.clock.now, policies(&self.rules));
         let dropped = dropped + !fits as u64;
         add(&mut self.state.dropped, dropped);
         if dropped > 0 && self.state.overflow.is_none() {
             // Two overflows of one instant are two alerts.
-            let start = self.state.clock.max(self.state.last_overflow.saturating_add(1));
+            let start = self.state.clock.now.max(self.state.last_overflow.saturating_add(1));
             (self.state.overflow, self.state.last_overflow) = (Some(start), start);
             verdict.records.push(self.overflow(start, false));
         }
@@ -151,7 +146,7 @@ impl AlertStage {
 
     /// Acts on the next deadline that is due. False if there is none.
     pub(super) fn step(&mut self, out: &mut Output) -> bool {
-        let Some(step) = self.store.step(self.state.due_until, policies(&self.rules)) else {
+        let Some(step) = self.store.step(self.state.clock.due_until, policies(&self.rules)) else {
             return false;
         };
         if let Some((transition, entry)) = step
@@ -174,13 +169,13 @@ impl AlertStage {
     }
 
     fn overflow(&self, start: i64, ends: bool) -> Record {
-        let (rule, clock) = (self.rules.len(), self.state.clock);
+        let (rule, clock) = (self.rules.len(), self.state.clock.now);
         overflow::record(&self.context, rule, start, clock, ends, self.limit.alerts)
     }
 
     pub(super) fn emit(&self, record: &Record, out: &mut Output) {
         if let Some(face) = self.faces.get(record.rule) {
-            record.write(&self.context, face, self.state.trigger, out);
+            record.write(&self.context, face, self.state.clock.trigger, out);
         }
     }
 

@@ -35,7 +35,7 @@ pub(crate) mod text;
 pub use config::{AlertConfig, Escalation, Level, RuleConfig, Severity};
 pub use overflow::OVERFLOW_RULE;
 
-use crate::clock::NEVER;
+use crate::clock::{NEVER, StageClock};
 use crate::config::{Issues, fail_on_errors};
 use crate::row::{Fields, Kind, Output, Row, Slot};
 use crate::stage::{Context, Counters, RestoreError, Stage, Tick, load, save};
@@ -80,11 +80,7 @@ struct Slots {
 /// What is remembered beside the alerts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct State {
-    clock: i64,
-    /// Deadlines up to here are due
-    due_until: i64,
-    /// Offset and log time of the newest row or tick
-    trigger: (i64, i64),
+    clock: StageClock,
     /// Since when too many alerts are live
     overflow: Option<i64>,
     /// When that was last so
@@ -101,9 +97,7 @@ struct State {
 impl Default for State {
     fn default() -> Self {
         State {
-            clock: NEVER,
-            due_until: NEVER,
-            trigger: (-1, 0),
+            clock: StageClock::default(),
             overflow: None,
             last_overflow: NEVER,
             input: 0,
@@ -191,14 +185,12 @@ impl Stage for AlertStage {
         if tick.end_of_input {
             return;
         }
-        self.state.clock = self.state.clock.max(tick.time);
-        self.state.due_until = self.state.due_until.max(tick.time);
-        self.state.trigger = (tick.offset, tick.time);
+        self.state.clock.tick(tick);
         self.drain(out);
     }
 
     fn pending(&self) -> bool {
-        self.store.is_due(self.state.due_until)
+        self.store.is_due(self.state.clock.due_until)
     }
 
     fn drain(&mut self, out: &mut Output) {

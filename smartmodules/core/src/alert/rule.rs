@@ -50,10 +50,9 @@ impl Rule {
         if !issues.is_empty() {
             return Err(issues);
         }
-        let slots = condition.as_ref().map_or(&[][..], Expr::slots).to_vec();
         Ok(Rule {
             name: rule.name.as_str().into(),
-            fields: names(&spoken_of(&slots, fields), fields),
+            fields: names(&spoken_of(condition.as_ref().map_or(&[], Expr::slots), fields), fields),
             text: said(rule).into(),
             condition,
             window: rule.window.as_deref().map(Into::into),

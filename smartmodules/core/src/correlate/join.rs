@@ -26,7 +26,7 @@ impl CorrelateStage {
         match self.reader.read(row) {
             Word::Unreadable => self.state.counts.unreadable += 1,
             Word::Ended(id, time, value, expected) => {
-                let time = if time == crate::clock::NEVER { self.state.clock } else { time };
+                let time = if time == crate::clock::NEVER { self.state.clock.now } else { time };
                 self.end(&id, time, (value, expected), out);
             }
             Word::Open(anomaly) => match self.store.of_anomaly(&anomaly.id) {
@@ -43,16 +43,16 @@ impl CorrelateStage {
             return;
         };
         self.state.counts.ended += 1;
-        incident.end(id, time, worst, self.state.clock);
+        incident.end(id, time, worst, self.state.clock.now);
         if incident.open() > 0 {
             return self.store.put(number, incident, &self.pace);
         }
-        self.resolve(incident, Reason::AllEnded, self.state.clock, out);
+        self.resolve(incident, Reason::AllEnded, self.state.clock.now, out);
     }
 
     fn update(&mut self, number: u64, anomaly: Anomaly) {
         if let Some(mut incident) = self.store.take(number, &self.pace) {
-            incident.update(anomaly, self.state.clock);
+            incident.update(anomaly, self.state.clock.now);
             self.store.put(number, incident, &self.pace);
         }
     }
@@ -84,7 +84,7 @@ impl CorrelateStage {
         let known = self.store.take(number, &self.pace);
         let mut incident = known.unwrap_or_else(|| Incident::new(incident_id(&self.context, &anomaly.id), key));
         let member = Member { anomaly, node, ended: None, link };
-        let kept = incident.add(member, self.state.clock, self.pace.max_members);
+        let kept = incident.add(member, self.state.clock.now, self.pace.max_members);
         self.state.counts.not_kept += u64::from(!kept);
         for (younger, _) in tied {
             self.merge(&mut incident, younger, out);
@@ -100,7 +100,7 @@ impl CorrelateStage {
         if other.is_told() {
             self.state.counts.resolved += 1;
             let into = incident.id.clone();
-            self.tell(&mut other, Some((Reason::Merged, Some(&into))), self.state.clock, out);
+            self.tell(&mut other, Some((Reason::Merged, Some(&into))), self.state.clock.now, out);
         }
         self.state.counts.not_kept += incident.merge(other, self.pace.max_members);
     }
@@ -109,7 +109,7 @@ impl CorrelateStage {
         while let Some(number) = self.store.surplus(self.max_incidents, self.context.max_state_bytes / 2)
             && let Some(incident) = self.store.take(number, &self.pace)
         {
-            self.resolve(incident, Reason::Evicted, self.state.clock, out);
+            self.resolve(incident, Reason::Evicted, self.state.clock.now, out);
         }
     }
 
@@ -117,7 +117,7 @@ impl CorrelateStage {
     /// word, and not resolved yet, takes nothing in.
     fn is_in_time(&self, incident: &Incident, onset: i64) -> bool {
         let (from, to) = (incident.first.saturating_sub(self.window_us), incident.last.saturating_add(self.window_us));
-        (from..=to).contains(&onset) && incident.heard.saturating_add(self.pace.resolve_us) > self.state.clock
+        (from..=to).contains(&onset) && incident.heard.saturating_add(self.pace.resolve_us) > self.state.clock.now
     }
 
     /// By what the newcomer belongs to an incident, if it does.

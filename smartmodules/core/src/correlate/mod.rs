@@ -45,7 +45,6 @@ mod tests_state;
 
 pub use config::{CorrelateConfig, Dependency, MetricKind, Traces};
 
-use crate::clock::NEVER;
 use crate::config::{Issues, fail_on_errors};
 use crate::row::{Fields, Kind, Output, Row, Slot};
 use crate::stage::{Context, Counters, RestoreError, Stage, Tick, load, save};
@@ -147,19 +146,17 @@ impl Stage for CorrelateStage {
 
     fn tick(&mut self, tick: &Tick, out: &mut Output) {
         while self.step(out) {}
-        self.state.trigger = (tick.offset, tick.time);
         if tick.end_of_input {
-            self.state.trigger.1 = self.state.clock.max(0);
+            self.state.clock.trigger = (tick.offset, self.state.clock.now.max(0));
             self.state.ending = true;
         } else {
-            self.state.clock = self.state.clock.max(tick.time);
-            self.state.due_until = self.state.due_until.max(tick.time);
+            self.state.clock.tick(tick);
         }
         self.drain(out);
     }
 
     fn pending(&self) -> bool {
-        self.store.due(self.state.due_until).is_some() || (self.state.ending && self.store.news().is_some())
+        self.store.due(self.state.clock.due_until).is_some() || (self.state.ending && self.store.news().is_some())
     }
 
     fn drain(&mut self, out: &mut Output) {
@@ -221,15 +218,9 @@ impl Stage for CorrelateStage {
 impl CorrelateStage {
     /// The clock moves; a row without a time of its own is at the clock.
     fn observe_time(&mut self, row: &Row<'_>) {
-        let state = &mut self.state;
-        let time = match (row.meta.event_time, state.clock) {
-            (NEVER, NEVER) => row.meta.log_time,
-            (NEVER, clock) => clock,
-            (time, _) => time,
-        };
-        state.clock = state.clock.max(time);
-        state.due_until = state.due_until.max(state.clock.saturating_sub(1));
-        state.trigger = (row.meta.offset, row.meta.log_time);
+        let clock = &mut self.state.clock;
+        clock.reach(clock.time_of(&row.meta));
+        clock.caused_by(&row.meta);
     }
 
     /// Learns the call that an event says.
@@ -237,21 +228,21 @@ impl CorrelateStage {
         let Some((from, to)) = self.calls else { return };
         let (Some(from), Some(to)) = (row.get(from).as_str(), row.get(to).as_str()) else { return };
         self.state.counts.calls += 1;
-        if self.graph.learn(from, to, self.state.clock) {
-            let since = self.state.clock.saturating_sub(self.memory_us);
+        if self.graph.learn(from, to, self.state.clock.now) {
+            let since = self.state.clock.now.saturating_sub(self.memory_us);
             self.state.counts.forgotten += self.graph.forget(since, self.max_calls, self.context.max_state_bytes / 4);
         }
     }
 
     /// Does one thing that is due. False if nothing is.
     fn step(&mut self, out: &mut Output) -> bool {
-        if let Some((time, number)) = self.store.due(self.state.due_until) {
+        if let Some((time, number)) = self.store.due(self.state.clock.due_until) {
             let Some(mut incident) = self.store.take(number, &self.pace) else { return false };
             if incident.record_due(&self.pace) > time {
                 self.resolve(incident, Reason::Silent, time, out);
                 return true;
             }
-            self.tell(&mut incident, None, time.max(self.state.clock), out);
+            self.tell(&mut incident, None, time.max(self.state.clock.now), out);
             self.store.put(number, incident, &self.pace);
             return true;
         }
@@ -260,7 +251,7 @@ impl CorrelateStage {
             return false;
         };
         let Some(mut incident) = self.store.take(number, &self.pace) else { return false };
-        self.tell(&mut incident, None, self.state.clock, out);
+        self.tell(&mut incident, None, self.state.clock.now, out);
         self.store.put(number, incident, &self.pace);
         true
     }
@@ -291,8 +282,8 @@ impl CorrelateStage {
             service: &self.service,
             dimensions: &self.dimensions,
         };
-        telling.write(&self.context, time, self.state.trigger, out);
-        incident.told = self.state.clock;
+        telling.write(&self.context, time, self.state.clock.trigger, out);
+        incident.told = self.state.clock.now;
         incident.revision = incident.revision.saturating_add(1);
         incident.news = false;
     }

@@ -1,18 +1,14 @@
 //! What the stage remembers beside incidents, calls and links.
 
 use super::segment::Known;
-use crate::clock::NEVER;
+use crate::clock::StageClock;
 use crate::stage::count;
 use serde::{Deserialize, Serialize};
 
 /// Clock, deadlines, counts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct State {
-    pub clock: i64,
-    /// Deadlines up to here are due
-    pub due_until: i64,
-    /// Offset and log time of the newest row or tick
-    pub trigger: (i64, i64),
+    pub clock: StageClock,
     /// The input has ended: what is new is told
     pub ending: bool,
     pub known: Known,
@@ -46,17 +42,4 @@ pub(super) struct Counts {
     pub evicted: u64,
     #[serde(deserialize_with = "count")]
     pub forgotten: u64,
-}
-
-impl Default for State {
-    fn default() -> Self {
-        State {
-            clock: NEVER,
-            due_until: NEVER,
-            trigger: (-1, 0),
-            ending: false,
-            known: Known::default(),
-            counts: Counts::default(),
-        }
-    }
 }

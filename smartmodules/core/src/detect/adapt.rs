@@ -19,7 +19,7 @@ impl DetectStage {
     /// Once per period: has anything drifted since the last one? If so, acts on it.
     pub(super) fn adapt(&mut self) {
         let period = self.detector.adaptation.frequency.span().us();
-        let clock = self.state.clock;
+        let clock = self.state.clock.now;
         if self.state.adapt_at == i64::MIN {
             self.state.adapt_at = clock.saturating_add(period);
         }
@@ -145,7 +145,7 @@ impl DetectStage {
         fields.push(("insight", what.into()));
         fields.extend(more);
         let fields = fields.into_iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-        self.state.waiting.push((self.state.clock.max(0), fields));
+        self.state.waiting.push((self.state.clock.now.max(0), fields));
     }
 
     /// Insights that were made where there was no output to write them to.

@@ -10,7 +10,6 @@ use super::record::{Judged, Record};
 use super::segments::Segment;
 use super::{DetectStage, OWN};
 use crate::alert::text::{group_key, labels};
-use crate::clock::NEVER;
 use crate::row::{Output, Row};
 use crate::value::Value;
 use serde_json::Value as Json;
@@ -81,7 +80,7 @@ impl DetectStage {
         self.make_room(&mut found);
         self.pass(row, &found, out);
         for record in &found.records {
-            record.write(self.state.trigger, out);
+            record.write(self.state.clock.trigger, out);
         }
     }
 
@@ -107,14 +106,8 @@ impl DetectStage {
 
     /// Event time of a row, and the clock moves; a row without one is judged at the clock.
     fn time_of(&mut self, row: &Row<'_>) -> i64 {
-        let state = &mut self.state;
-        let time = match (row.meta.event_time, state.clock) {
-            (NEVER, NEVER) => row.meta.log_time,
-            (NEVER, clock) => clock,
-            (time, _) => time,
-        };
-        state.clock = state.clock.max(time);
-        state.due_until = state.due_until.max(state.clock.saturating_sub(1));
+        let time = self.state.clock.time_of(&row.meta);
+        self.state.clock.reach(time);
         time
     }
 
@@ -123,7 +116,7 @@ impl DetectStage {
         while let Some(mut old) = self.segments.surplus(&self.limit, &self.plan) {
             self.state.counts.evicted += 1;
             for metric in 0..old.series.len() {
-                found.records.extend(self.close(&mut old, metric, self.state.clock, "evicted"));
+                found.records.extend(self.close(&mut old, metric, self.state.clock.now, "evicted"));
             }
         }
     }

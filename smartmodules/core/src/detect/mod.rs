@@ -174,7 +174,7 @@ impl Stage for DetectStage {
             Interest::Segment => return self.tell(row, out),
             Interest::Judge => {}
         }
-        self.state.trigger = (row.meta.offset, row.meta.log_time);
+        self.state.clock.caused_by(&row.meta);
         self.judge(row, out);
         self.drain(out);
     }
@@ -184,15 +184,13 @@ impl Stage for DetectStage {
         if tick.end_of_input {
             return;
         }
-        self.state.clock = self.state.clock.max(tick.time);
-        self.state.due_until = self.state.due_until.max(tick.time);
-        self.state.trigger = (tick.offset, tick.time);
+        self.state.clock.tick(tick);
         self.adapt();
         self.drain(out);
     }
 
     fn pending(&self) -> bool {
-        !self.state.waiting.is_empty() || self.segments.due(self.state.due_until).is_some()
+        !self.state.waiting.is_empty() || self.segments.due(self.state.clock.due_until).is_some()
     }
 
     fn drain(&mut self, out: &mut Output) {
@@ -299,14 +297,14 @@ impl DetectStage {
     fn step(&mut self, out: &mut Output) -> bool {
         if !self.state.waiting.is_empty() {
             for record in self.waiting() {
-                record.write(self.state.trigger, out);
+                record.write(self.state.clock.trigger, out);
             }
             return true;
         }
-        let Some((time, number, metric)) = self.segments.due(self.state.due_until) else { return false };
+        let Some((time, number, metric)) = self.segments.due(self.state.clock.due_until) else { return false };
         let Some(mut segment) = self.segments.take(number, &self.plan) else { return false };
         if let Some(record) = self.close(&mut segment, metric, time, "as_usual") {
-            record.write(self.state.trigger, out);
+            record.write(self.state.clock.trigger, out);
         }
         self.segments.put(number, segment, &self.plan);
         true

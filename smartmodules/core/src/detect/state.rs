@@ -1,17 +1,14 @@
 //! What is remembered beside segments and models, and counted.
 
-use crate::clock::NEVER;
+use crate::clock::StageClock;
 use crate::stage::count;
 use serde::{Deserialize, Serialize};
 
 /// What is remembered beside segments and models.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct State {
-    pub clock: i64,
-    /// Anomalies that end up to here are due
-    pub due_until: i64,
-    /// Offset and log time of the newest row or tick
-    pub trigger: (i64, i64),
+    /// What is due are anomalies that end
+    pub clock: StageClock,
     /// When drift is looked for next
     pub adapt_at: i64,
     #[serde(deserialize_with = "count")]
@@ -60,9 +57,7 @@ pub(super) struct Counts {
 impl Default for State {
     fn default() -> Self {
         State {
-            clock: NEVER,
-            due_until: NEVER,
-            trigger: (-1, 0),
+            clock: StageClock::default(),
             adapt_at: i64::MIN,
             insights: 0,
             waiting: Vec::new(),
