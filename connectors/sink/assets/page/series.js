@@ -43,9 +43,9 @@ export class TimeSeries {
     // A series that is young fills its plot.
     const first = Math.min(...this.chosen.map((series) => series.points[0]?.[T] ?? now));
     // What is foreseen has its place, but no more than a third of the plot.
+    const begin = Math.max(now - range * 1000, Math.min(first, now - 60_000));
     const ahead = Math.max(now, this.focus.points.at(-1)?.[PREDICTION]?.[0] ?? now);
-    this.bounds = [Math.max(now - range * 1000, Math.min(first, now - 60_000)) / 1000, 0];
-    this.bounds[1] = Math.min(ahead / 1000, now / 1000 + (now / 1000 - this.bounds[0]) / 2);
+    this.bounds = [begin / 1000, Math.min(ahead, now + (now - begin) / 2) / 1000];
     if (shape !== this.shape || !this.plot) this.build(shape, data);
     else {
       this.plot.setData(data, !this.zoomed);
