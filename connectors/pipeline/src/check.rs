@@ -6,6 +6,7 @@
 //! among each other (here). No input makes it panic; its cost is linear in the file, which has at
 //! most [`MAX_FILE_BYTES`].
 
+mod frameworks;
 pub mod names;
 pub mod receivers;
 pub mod stages;
@@ -14,6 +15,7 @@ mod whole;
 
 use crate::detectors::{self, Detectors};
 use crate::diagnostic::{Diagnostic, Severity, did_you_mean, list};
+use crate::frameworks::Framework;
 use crate::model::{DocumentKind, Origin, OtherDocument, Pipeline};
 use crate::registry;
 use crate::report::Report;
@@ -33,7 +35,7 @@ pub const MAX_FINDINGS: usize = 500;
 static PIPELINE: LazyLock<Structure> = LazyLock::new(|| Structure::new(registry::schema_of::<Pipeline>()));
 static DETECTOR: LazyLock<Structure> = LazyLock::new(|| Structure::new(whole::<Detector>("perfstream detector")));
 static RECEIVERS: LazyLock<Structure> = LazyLock::new(|| Structure::new(whole::<Receivers>("perfstream receivers")));
-static OTHER: LazyLock<Structure> = LazyLock::new(|| Structure::new(registry::schema_of::<OtherDocument>()));
+static FRAMEWORK: LazyLock<Structure> = LazyLock::new(|| Structure::new(whole::<Framework>("perfstream framework")));
 
 /// The schema of a pipeline document.
 pub fn pipeline_schema() -> &'static Value {
@@ -70,9 +72,9 @@ fn whole<T: JsonSchema>(title: &str) -> Value {
     schema
 }
 
-/// The schema of the other documents.
-pub fn other_schema() -> &'static Value {
-    OTHER.schema()
+/// The schema of a document of kind `Framework`.
+pub fn framework_schema() -> &'static Value {
+    FRAMEWORK.schema()
 }
 
 /// A document of a file.
@@ -178,6 +180,7 @@ fn check_sources(sources: Vec<Source>, mut out: Vec<Diagnostic>) -> Report {
     }
     whole::same_names(&documents, &mut out);
     receivers::names(&documents, &mut out);
+    frameworks::check(&documents, &mut out);
     let mut report = Report { diagnostics: out, sources, documents };
     report.sort();
     report
@@ -197,7 +200,7 @@ fn document(source: &Source, node: Node, detectors: &Arc<Detectors>, out: &mut V
         DocumentKind::Pipeline => &PIPELINE,
         DocumentKind::Detector => &DETECTOR,
         DocumentKind::Receivers => &RECEIVERS,
-        DocumentKind::Framework => &OTHER,
+        DocumentKind::Framework => &FRAMEWORK,
     };
     let start = out.len();
     structure.check(&node, source, out);

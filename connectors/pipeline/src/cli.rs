@@ -14,8 +14,8 @@ use perfstream::chain::{ChainOptions, Placement};
 use perfstream::model::Pipeline;
 use perfstream::modules::Modules;
 use perfstream::plan::{Plan, PlanSpec};
-use perfstream::run::RunOptions;
 use perfstream::run::share::Instance;
+use perfstream::run::{RunOptions, session};
 use perfstream::summary::Summary;
 use perfstream::{check, connector, explain, run, schema, testing, topics, transforms};
 use perfstream_log::cluster::Target;
@@ -133,10 +133,19 @@ It shows every step first and can be repeated: what is there as it should be is 
     /// Removes a deployment: its modules, control and state topics; inputs always stay
     #[command(after_help = "Example:\n  perfstream undeploy web-vitals --cluster localhost:9003 --dry-run")]
     Undeploy(cluster::UndeployArgs),
-    /// Shows how the workers on a cluster do: lag, offsets, counters, snapshots, dead letters
-    #[command(after_help = "Example:\n  perfstream status --cluster localhost:9003")]
+    /// Shows how workers do: lag, offsets, counters, snapshots, dead letters
+    #[command(after_help = "\
+Examples:
+  perfstream status --cluster localhost:9003
+  perfstream status lcp --data log/")]
     Status(cluster::StatusArgs),
-    /// Shows the analysis sessions on a cluster: what they run and their numbers
+    /// Shows the analysis sessions: their frameworks, what they run, their numbers
+    #[command(after_help = "\
+Examples:
+  perfstream sessions --cluster localhost:9003
+  perfstream sessions --data log/ --json
+
+Each process of `perfstream run` is a session. Its record holds its newest insights, alerts and predictions too.")]
     Sessions(cluster::SessionsArgs),
     /// Prints the stateless front of a pipeline as Fluvio's own transforms file
     #[command(after_help = "\
@@ -415,7 +424,8 @@ fn run_pipelines(args: &RunArgs, json: bool) -> Result<ExitCode> {
         let place = (address.as_deref(), args.instance, args.metrics);
         return run_on_cluster(args, place, &pipelines, json);
     }
-    let plans = pipelines.iter().map(Plan::new).collect::<Result<Vec<_>>>()?;
+    let specs = pipelines.iter().map(PlanSpec::new).collect::<Result<Vec<_>>>()?;
+    let plans = specs.iter().map(Plan::of).collect::<Result<Vec<_>>>()?;
     if args.input.is_empty() && args.data.is_none() {
         bail!(
             "nothing to read: give `--input [TOPIC=]PATH` (or `-`), `--data DIR` for the embedded log, or `--cluster` \
@@ -428,6 +438,15 @@ fn run_pipelines(args: &RunArgs, json: bool) -> Result<ExitCode> {
         bail!("`--input {inbox}=…`: verdicts are about what a log holds; add `--data DIR`");
     }
     let checkpoint = pipelines.iter().map(|p| p.checkpoint.interval.us()).min().unwrap_or(10_000_000);
+    let chain = args.engine.options();
+    let session = match args.data {
+        None => None,
+        Some(_) => {
+            let configs = specs.iter().map(|spec| session::config(spec, &chain)).collect::<Result<Vec<_>>>()?;
+            let parts = pipelines.iter().zip(&specs).zip(configs).map(|((p, spec), config)| (p, spec, config));
+            Some(session::start(&session::name(), run::cluster::now(), parts))
+        }
+    };
     let options = RunOptions {
         inputs,
         data: args.data.clone(),
@@ -437,7 +456,8 @@ fn run_pipelines(args: &RunArgs, json: bool) -> Result<ExitCode> {
         progress: std::io::stderr().is_terminal() && !json,
         checkpoint: Duration::from_micros(checkpoint.max(0) as u64),
         retain: pipelines.iter().map(|p| p.checkpoint.retain).max().unwrap_or(3),
-        chain: args.engine.options(),
+        chain,
+        session,
     };
     // Of the pipelines of a file, those run whose topic has an input.
     let plans: Vec<Plan> = match options.data.is_none() && args.only.is_empty() {

@@ -34,6 +34,8 @@ pub const CODES: &[(&str, &str)] = &[
     ("E015", "unknown kind of document or apiVersion"),
     ("E016", "this stage cannot run on the SPU"),
     ("E017", "a receiver that is not there"),
+    ("E018", "a call that no step before makes"),
+    ("E019", "a part of a framework that is not there"),
     ("E020", "not YAML"),
     ("E021", "key given twice"),
     ("E022", "YAML that a pipeline file does not use"),
@@ -47,6 +49,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("W103", "a stage doubts its configuration"),
     ("W104", "module that perfstream does not know"),
     ("W105", "stage that no event reaches"),
+    ("W106", "pipeline that its framework does not name"),
 ];
 
 /// One thing wrong in one place.

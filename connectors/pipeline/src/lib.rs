@@ -13,6 +13,7 @@ pub mod diagnostic;
 pub mod docs;
 pub mod exact;
 pub mod explain;
+pub mod frameworks;
 pub mod generate;
 pub mod host;
 pub mod model;

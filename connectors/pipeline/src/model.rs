@@ -227,7 +227,7 @@ pub enum AnalyzerType {
     Continuous,
 }
 
-/// A document of a kind whose inside is not checked here.
+/// What every document has, whatever its kind.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 pub struct OtherDocument {
     /// Version of this file format

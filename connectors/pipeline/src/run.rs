@@ -10,11 +10,14 @@ mod members;
 pub mod records;
 pub mod requests;
 pub mod scale;
+pub mod session;
 pub mod share;
 pub mod status;
 mod worker;
 
 pub use worker::{Totals, Worker};
+
+use self::records::SessionRecord;
 
 use crate::chain::ChainOptions;
 use crate::output::Lines;
@@ -51,6 +54,8 @@ pub struct RunOptions {
     pub retain: u32,
     /// How the stages run
     pub chain: ChainOptions,
+    /// What the embedded log is told of the run, beside how its partitions do; None: nothing
+    pub session: Option<SessionRecord>,
 }
 
 /// Runs pipelines over their inputs; one summary each.

@@ -1,7 +1,7 @@
 //! `perfstream schema`: one JSON Schema (draft 2020-12) for editors, with every stage's parameters
 //! bound to its `uses`.
 
-use crate::check::{detector_schema, other_schema, pipeline_schema, receivers_schema};
+use crate::check::{detector_schema, framework_schema, pipeline_schema, receivers_schema};
 use crate::model::DocumentKind;
 use crate::registry::STAGES;
 use serde_json::{Map, Value, json};
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 pub fn schema() -> Value {
     let mut defs = Map::new();
     let pipeline = take_in(pipeline_schema().clone(), "", &mut defs);
-    let other = take_in(other_schema().clone(), "", &mut defs);
+    let framework = take_in(framework_schema().clone(), "", &mut defs);
     let detector = take_in(detector_schema().clone(), "Detector.", &mut defs);
     let receivers = take_in(receivers_schema().clone(), "Receivers.", &mut defs);
     let mut conditions = Vec::new();
@@ -30,7 +30,7 @@ pub fn schema() -> Value {
         transform["allOf"] = conditions.into();
     }
     defs.insert("Pipeline".into(), pipeline);
-    defs.insert("OtherDocument".into(), other);
+    defs.insert("Framework".into(), framework);
     defs.insert("Detector".into(), detector);
     defs.insert("Receivers".into(), receivers);
     for (name, schema) in &mut defs {
@@ -38,19 +38,18 @@ pub fn schema() -> Value {
             object.entry("title").or_insert_with(|| name.as_str().into());
         }
     }
-    let others = [DocumentKind::Framework].map(DocumentKind::name);
-    let is = |names: &[&str]| json!({ "properties": { "kind": { "enum": names } }, "required": ["kind"] });
+    let is = |kind: DocumentKind| json!({ "properties": { "kind": { "const": kind.name() } }, "required": ["kind"] });
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "perfstream document",
         "description": "A document of a perfstream file: a pipeline, or what pipelines refer to",
-        "if": is(&others),
-        "then": { "$ref": "#/$defs/OtherDocument" },
+        "if": is(DocumentKind::Framework),
+        "then": { "$ref": "#/$defs/Framework" },
         "else": {
-            "if": is(&[DocumentKind::Detector.name()]),
+            "if": is(DocumentKind::Detector),
             "then": { "$ref": "#/$defs/Detector" },
             "else": {
-                "if": is(&[DocumentKind::Receivers.name()]),
+                "if": is(DocumentKind::Receivers),
                 "then": { "$ref": "#/$defs/Receivers" },
                 "else": { "$ref": "#/$defs/Pipeline" },
             },

@@ -53,6 +53,7 @@ fn go_on(dir: &Path, plan: &Plan) -> Summary {
         checkpoint: Duration::from_secs(10),
         retain: 3,
         chain: ChainOptions::default(),
+        session: None,
     };
     run(std::slice::from_ref(plan), &options).expect("a run").remove(0)
 }

@@ -159,6 +159,7 @@ fn work(place: &str, args: &Args) -> Result<ExitCode> {
                 checkpoint: Duration::from_millis(300),
                 retain: 3,
                 chain: chain(),
+                session: None,
             };
             run::run(&[Plan::new(&pipeline)?], &options)?
         }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 #[test]
 fn schemas_can_be_compiled() {
-    assert!(PIPELINE.is_usable() && OTHER.is_usable());
+    assert!(PIPELINE.is_usable() && FRAMEWORK.is_usable());
     for stage in STAGES {
         assert!(stages::schema(stage.name).unwrap().is_usable(), "{}", stage.name);
     }

@@ -7,9 +7,8 @@ use perfstream::deploy::{self, Options, Step};
 use perfstream::modules::Modules;
 use perfstream::run::records::{PartitionRecord, SessionRecord, State, Status};
 use perfstream::{run, topics};
-use perfstream_log::Read;
-use perfstream_log::Topics;
 use perfstream_log::cluster::{ClusterTopics, Target};
+use perfstream_log::{Place, Read};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -136,12 +135,22 @@ fn show(name: &str, steps: &[Step]) -> Result<()> {
     print(&format!("deployment `{name}`:\n{lines}"))
 }
 
+/// Where status records are.
+#[derive(ClapArgs)]
+struct Told {
+    /// Directory of an embedded log, in the place of a cluster
+    #[arg(long, value_name = "DIR", conflicts_with = "cluster")]
+    data: Option<PathBuf>,
+    #[command(flatten)]
+    cluster: ClusterArg,
+}
+
 #[derive(ClapArgs)]
 pub(super) struct StatusArgs {
     /// Only this pipeline
     pipeline: Option<String>,
     #[command(flatten)]
-    cluster: ClusterArg,
+    told: Told,
     /// One JSON object per partition, as it stands in the topic perfstream-status
     #[arg(long)]
     json: bool,
@@ -149,7 +158,7 @@ pub(super) struct StatusArgs {
 
 /// The newest status record of each partition.
 pub(super) fn status(args: &StatusArgs) -> Result<ExitCode> {
-    let newest = newest_records(&args.cluster)?;
+    let newest = newest_records(&args.told)?;
     let partitions: Vec<&PartitionRecord> = newest
         .values()
         .filter_map(|status| match status {
@@ -171,7 +180,7 @@ pub(super) fn status(args: &StatusArgs) -> Result<ExitCode> {
 #[derive(ClapArgs)]
 pub(super) struct SessionsArgs {
     #[command(flatten)]
-    cluster: ClusterArg,
+    told: Told,
     /// One JSON object per session, as it stands in the topic perfstream-status
     #[arg(long)]
     json: bool,
@@ -179,7 +188,7 @@ pub(super) struct SessionsArgs {
 
 /// The newest record of each session, the newest session first.
 pub(super) fn sessions(args: &SessionsArgs) -> Result<ExitCode> {
-    let newest = newest_records(&args.cluster)?;
+    let newest = newest_records(&args.told)?;
     let session = |status| match status {
         Status::Session(record) => Some(record),
         Status::Partition(_) => None,
@@ -196,10 +205,18 @@ pub(super) fn sessions(args: &SessionsArgs) -> Result<ExitCode> {
 }
 
 /// The newest status records by key.
-fn newest_records(cluster: &ClusterArg) -> Result<BTreeMap<String, Status>> {
-    let (_runtime, mut log) = cluster.connect()?;
+fn newest_records(told: &Told) -> Result<BTreeMap<String, Status>> {
+    // A cluster's client lives on its runtime.
+    let (_runtime, mut log) = match &told.data {
+        Some(dir) => (None, Place::embedded(dir)?),
+        None => {
+            let (runtime, topics) = told.cluster.connect()?;
+            (Some(runtime), Place::Cluster(Box::new(topics)))
+        }
+    };
     if log.partitions(topics::STATUS)?.is_none() {
-        bail!("there is no topic `{}`; `perfstream deploy` creates it", topics::STATUS);
+        let maker = if told.data.is_some() { "perfstream run --data" } else { "perfstream deploy" };
+        bail!("there is no topic `{}`; `{maker}` makes it", topics::STATUS);
     }
     let mut newest = BTreeMap::new();
     let extent = log.extent(topics::STATUS, 0)?;
@@ -233,11 +250,12 @@ fn session_text(session: &SessionRecord) -> String {
     let s = &session.statistics;
     let status = serde_json::to_value(session.status).unwrap_or_default();
     format!(
-        "{}  {}  since {}\n  analyzers {}  detectors {}  stages {}\n  events {}  alerts {}  anomalies {}  predictions {}  \
+        "{}  {}  since {}\n  frameworks {}\n  analyzers {}  detectors {}  stages {}\n  events {}  alerts {}  anomalies {}  predictions {}  \
          {:.0}/s  latency p50 {} ms  p99 {} ms\n",
         session.id,
         status.as_str().unwrap_or("-"),
         session.start_time,
+        session.frameworks.join(", "),
         session.analyzers.join(", "),
         session.detectors.len(),
         session.processors.len(),

@@ -20,6 +20,7 @@ use crate::model::Recovery;
 use crate::output::Emission;
 use crate::plan::{Plan, PlanSpec};
 use crate::run::Worker;
+use crate::run::records::newest;
 use crate::run::requests::request;
 use crate::summary::Summary;
 use anyhow::{Context, Result, bail, ensure};
@@ -46,9 +47,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const TICK_EVERY: i64 = 1_000_000;
 /// Input is read up when its newest record is younger than this, microseconds.
 const CAUGHT_UP: i64 = 2_000_000;
-
-/// Newest records that a step shows.
-const RECENT: usize = 10;
 
 /// What a worker runs, and how.
 #[derive(Debug, Clone)]
@@ -430,7 +428,7 @@ impl<T: Topics> PartitionWorker<T> {
         for emission in &sent {
             *progress.written.entry(emission.kind).or_default() += 1;
         }
-        progress.recent = recent(&sent);
+        progress.recent = newest(&sent);
         let batches = self.outputs.batches(self.plan.router.topics(), sent, self.partition)?;
         self.write(batches)?;
         Ok(progress)
@@ -454,14 +452,6 @@ impl<T: Topics> PartitionWorker<T> {
         let records = gap_records(&self.job.plan, self.partition, &lost, reason);
         records.into_iter().filter_map(|(kind, json)| self.plan.router.own(kind, json)).collect()
     }
-}
-
-/// The newest records that a session shows, in order.
-fn recent(sent: &[Emission]) -> Vec<(Kind, Value)> {
-    let shown = |e: &&Emission| matches!(e.kind, Kind::Alert | Kind::Insight | Kind::Forecast);
-    let newest: Vec<&Emission> = sent.iter().rev().filter(shown).take(RECENT).collect();
-    let value = |e: &Emission| serde_json::from_slice(&e.record.value).unwrap_or_default();
-    newest.into_iter().rev().map(|e| (e.kind, value(e))).collect()
 }
 
 /// Takes the partition: the fold behind the own claim, and the claim's offset.

@@ -4,8 +4,9 @@ use super::cluster::{Assignment, Running};
 use super::fleet::Fleet;
 use super::load::{Gauge, Load, Meter};
 use super::members::{BEAT_EVERY, Members};
-use super::records::{Session, SessionRecord};
+use super::records::Session;
 use super::scale::Policy;
+use super::session;
 use super::share::{Instance, Share};
 use crate::chain::ChainOptions;
 use crate::deploy;
@@ -57,7 +58,7 @@ pub fn run(pipelines: &[Pipeline], options: &Options) -> Result<Vec<Summary>> {
         serve_metrics(address, &runtime)?;
     }
     let connect = || ClusterTopics::connect(runtime.handle().clone(), &options.target);
-    let session = session();
+    let session = session::name();
     let mut log = connect()?;
     deploy::agree(&log, runtime.handle(), pipelines, &options.chain.modules)?;
     if log.partitions(topics::STATUS)?.is_none() {
@@ -122,43 +123,10 @@ impl<C: Fn() -> Result<ClusterTopics> + Send + Sync> Process<'_, C> {
     }
 
     fn running(&self, assignments: &[Assignment], stop: Arc<AtomicBool>) -> Running {
-        let (session, told) = (self.session.clone(), Session::new(self.record(assignments)));
+        let parts = self.pipelines.iter().zip(assignments.iter().map(|a| &a.job));
+        let parts = parts.map(|(pipeline, job)| (pipeline, &job.plan, job.config.clone()));
+        let (session, told) = (self.session.clone(), Session::new(session::start(&self.session, self.started, parts)));
         Running { stop, stop_at_end: self.options.stop_at_end, session, told, meter: Arc::new(Meter::default()) }
-    }
-
-    /// The session as it starts.
-    fn record(&self, assignments: &[Assignment]) -> SessionRecord {
-        let mut record = SessionRecord {
-            id: self.session.clone(),
-            start_time: perfstream_core::time::format(self.started),
-            ..SessionRecord::default()
-        };
-        for job in assignments.iter().map(|a| &a.job) {
-            let (plan, name) = (&job.plan, &job.plan.chain.pipeline);
-            record.config.insert(name.clone(), job.config.clone());
-            record.analyzers.push(name.clone());
-            for stage in &plan.chain.stages {
-                let place = format!("{name}.{}", stage.name);
-                if stage.stage == "detect" {
-                    record.detectors.push(place.clone());
-                }
-                record.processors.push(place);
-            }
-            record.streams.push(plan.input_topic.clone());
-            record.streams.push(plan.output_topic.clone());
-            record.streams.extend(plan.routes.values().cloned());
-        }
-        record.streams.sort();
-        record.streams.dedup();
-        let (analyzers, detectors) = (record.analyzers.len(), record.detectors.len());
-        tracing::info!(
-            session = record.id,
-            analyzers,
-            detectors,
-            streams = record.streams.len(),
-            "analysis session started"
-        );
-        record
     }
 
     /// Workers of other pipelines share nothing with this one.
@@ -274,16 +242,6 @@ impl<T: Topics> Watch<'_, T> {
     }
 }
 
-/// A name no other process has.
-fn session() -> String {
-    perfstream_core::id::id(&[
-        &std::process::id().to_le_bytes(),
-        &super::cluster::now().to_le_bytes(),
-        &rand::random::<[u8; 16]>(),
-    ])[..16]
-        .to_string()
-}
-
 fn assignment(
     log: &mut impl Topics,
     pipeline: &Pipeline,
@@ -302,7 +260,7 @@ fn assignment(
     let inbox = topics::inbox(name);
     let inbox_topic = log.partitions(&inbox)?.map(|_| inbox);
     let job = Job {
-        config: config(&plan, &options.chain)?,
+        config: session::config(&plan, &options.chain)?,
         plan,
         chain: options.chain.clone(),
         control_topic: topics::control(name),
@@ -318,14 +276,4 @@ fn assignment(
     };
     let spill = options.spill.clone().filter(|_| pipeline.backpressure == Backpressure::BufferWithSpill);
     Ok(Assignment { job, partitions: share.of(partitions), errors: pipeline.errors, spill })
-}
-
-/// Hash of all that outputs depend on: the plan and the modules' bytes.
-fn config(plan: &PlanSpec, chain: &ChainOptions) -> Result<String> {
-    let mut parts = vec![plan.hash()?.into_bytes()];
-    for stage in &plan.chain.stages {
-        parts.push(blake3::hash(&chain.modules.load(&stage.stage)?).as_bytes().to_vec());
-    }
-    let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
-    Ok(perfstream_core::id::id(&parts))
 }

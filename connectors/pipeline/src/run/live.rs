@@ -6,8 +6,10 @@
 //! then goes on. Ticks and requests are records of the pipeline's control topic, each with the offset
 //! after which the chain saw it, so a replay sees them at the same place.
 
-use super::cluster::{REPORT_EVERY, now};
-use super::records::{State, Status};
+mod told;
+
+use super::cluster::now;
+use super::records::{State, newest};
 use super::requests::{Entry, request};
 use super::status::PartitionStatus;
 use super::{BATCH_RECORDS, RunOptions, Worker};
@@ -28,6 +30,7 @@ use std::io::BufRead;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use told::Told;
 
 /// Runs pipelines until the log's end, or for ever with `--follow`.
 pub fn run(plans: &[Plan], options: &RunOptions, dir: &Path) -> Result<Vec<Summary>> {
@@ -41,13 +44,14 @@ pub fn run(plans: &[Plan], options: &RunOptions, dir: &Path) -> Result<Vec<Summa
     }
     let events = plans.iter().any(|plan| options.inputs.contains_key(&plan.input_topic));
     let mut pipelines = plans.iter().map(|plan| Live::start(plan, &log, options)).collect::<Result<Vec<_>>>()?;
+    let mut told = options.session.clone().map(Told::new);
     loop {
         let mut busy = false;
         for live in &mut pipelines {
             busy |= live.step(&mut log)?;
-            if options.follow {
-                live.report_if_due(&mut log)?;
-            }
+        }
+        if let Some(told) = &mut told {
+            told.tell_if_due(&mut pipelines, &mut log)?;
         }
         if !busy {
             // Verdicts on what the input before them brought.
@@ -63,6 +67,12 @@ pub fn run(plans: &[Plan], options: &RunOptions, dir: &Path) -> Result<Vec<Summa
         }
         std::thread::sleep(Duration::from_millis(50));
         pipelines.iter_mut().try_for_each(|live| live.tick_if_due(&mut log))?;
+    }
+    if events {
+        pipelines.iter_mut().try_for_each(|live| live.tick_all(&mut log, 0, true))?;
+    }
+    if let Some(told) = &mut told {
+        told.tell(&mut pipelines, State::Stopped, &mut log)?;
     }
     pipelines.iter_mut().map(|live| live.finish(&mut log, events)).collect()
 }
@@ -125,9 +135,6 @@ struct Live<'p> {
     retain: u32,
     snapshot_at: Instant,
     tick_at: Instant,
-    report_at: Instant,
-    /// Name of the process in status records
-    session: String,
 }
 
 /// Where a partition stands.
@@ -158,8 +165,6 @@ impl<'p> Live<'p> {
             retain: options.retain,
             snapshot_at: now,
             tick_at: now,
-            report_at: now,
-            session: format!("embedded-{}", std::process::id()),
         };
         live.find_partitions(log)?;
         live.worker.start_clock();
@@ -253,29 +258,10 @@ impl<'p> Live<'p> {
         Ok(true)
     }
 
-    /// Says every few seconds how each partition does, as on a cluster.
-    fn report_if_due(&mut self, log: &mut Log) -> Result<()> {
-        if self.report_at > Instant::now() {
-            return Ok(());
-        }
-        self.report_at = Instant::now() + REPORT_EVERY;
-        let mut records = Vec::new();
-        for (partition, place) in &mut self.partitions {
-            let status = &mut place.status;
-            (status.state, status.next) = (State::Running, place.next);
-            status.end = log.end(&self.plan.input_topic, *partition)?;
-            status.summary = Some(self.worker.summary_of(*partition)?);
-            let record = status.report(&self.session, now());
-            let key = format!("{}/{partition}", record.pipeline);
-            let value = serde_json::to_vec(&Status::Partition(record))?;
-            records.push(NewRecord { log_time_ms: now() / 1000, key: Some(key.into_bytes()), value });
-        }
-        log.commit(|w| w.append(topics::STATUS, 0, &records).map(drop))
-    }
-
     /// Outputs, position, tick and, if it is time, the snapshot: all or nothing.
     fn commit(&mut self, log: &mut Log, partition: u32, sent: Vec<Emission>, tick: Option<&Tick>) -> Result<()> {
-        let Some(place) = self.partitions.get(&partition) else { return Ok(()) };
+        let Some(place) = self.partitions.get_mut(&partition) else { return Ok(()) };
+        place.status.recent.extend(newest(&sent));
         let due = self.snapshot_at.elapsed() >= self.checkpoint;
         let snapshot = match due {
             false => None,
@@ -351,12 +337,9 @@ impl<'p> Live<'p> {
         Ok(())
     }
 
-    /// The end of a run: with file input everything closes and the state ends with it, else the
-    /// state is saved for the next run.
+    /// The end of a run: with file input everything was closed and the state ends with it, else the state is
+    /// saved for the next run.
     fn finish(&mut self, log: &mut Log, end_of_input: bool) -> Result<Summary> {
-        if end_of_input {
-            self.tick_all(log, 0, true)?;
-        }
         let summary = self.worker.summary()?;
         self.checkpoint = Duration::ZERO;
         for partition in self.partitions.keys().copied().collect::<Vec<_>>() {

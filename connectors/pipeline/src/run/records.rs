@@ -3,6 +3,7 @@
 //! One schema for both (`pipelines/status.schema.json`, `perfstream schema --of status`); `scope` tells
 //! them apart. Fields that the user's document names keep its camelCase, our own are snake_case.
 
+use crate::output::Emission;
 use crate::summary::Summary;
 use perfstream_core::Kind;
 use schemars::JsonSchema;
@@ -190,6 +191,9 @@ pub struct SessionRecord {
     pub status: SessionState,
     /// RFC 3339
     pub start_time: String,
+    /// Frameworks that the pipelines belong to
+    #[serde(default)]
+    pub frameworks: Vec<String>,
     /// Names of the pipelines
     pub analyzers: Vec<String>,
     /// Names of the `detect` stages, as PIPELINE.STAGE
@@ -221,6 +225,14 @@ pub enum SessionState {
     Recovering,
     /// At least one partition has failed
     Failed,
+}
+
+/// The newest records that a session shows, in order.
+pub fn newest(sent: &[Emission]) -> Vec<(Kind, Value)> {
+    let shown = |e: &&Emission| matches!(e.kind, Kind::Alert | Kind::Insight | Kind::Forecast);
+    let newest: Vec<&Emission> = sent.iter().rev().filter(shown).take(RECENT).collect();
+    let value = |e: &Emission| serde_json::from_slice(&e.record.value).unwrap_or_default();
+    newest.into_iter().rev().map(|e| (e.kind, value(e))).collect()
 }
 
 /// A session and what its partitions have told.

@@ -1,0 +1,98 @@
+//! Documents of kind `Framework`: what watches one field, under one name, in the eight parts of the user's
+//! document.
+//!
+//! Each part names documents, or what stands in them, of the same files and of `files`. A framework adds
+//! nothing to what these do: `check` holds its lists to them, and a run tells in its session which
+//! frameworks its pipelines belong to.
+
+use crate::model::{DocumentKind, Name, Uses};
+use crate::yaml::Node;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// One framework: what analyzes, detects, processes, alerts, shows, acts, correlates and predicts.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Framework {
+    /// Id of the framework, as `web-vitals-real-time`
+    pub id: Name,
+    /// Other files whose documents the parts may name, relative to this one; they run when they are given
+    /// to `perfstream run` too
+    #[serde(default)]
+    pub files: Vec<String>,
+    /// Pipelines that give results
+    pub analyzers: Vec<Name>,
+    /// Documents of kind `Detector`, or presets, that steps `detect` refer to
+    pub detectors: Vec<Name>,
+    /// Pipelines that run for it, also those that only prepare what others read
+    pub processors: Vec<Name>,
+    /// Pipelines with a step `alert`
+    pub alerting: Vec<Name>,
+    /// Dashboards, by the `id` of steps `dashboard`
+    pub dashboards: Vec<Name>,
+    /// Pipelines with a step `respond`
+    pub automation: Vec<Name>,
+    /// Pipelines with a step `correlate`
+    pub correlation: Vec<Name>,
+    /// Pipelines with a step `forecast`
+    pub prediction: Vec<Name>,
+}
+
+/// What a part of a framework names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Pipelines
+    Pipeline,
+    /// Pipelines with a step of this stage
+    With(&'static str),
+    /// Detectors that steps `detect` use
+    Detector,
+    /// Dashboards that steps `dashboard` draw on
+    Dashboard,
+}
+
+/// The eight parts, by the keys of the document.
+pub const PARTS: [(&str, Part); 8] = [
+    ("analyzers", Part::Pipeline),
+    ("detectors", Part::Detector),
+    ("processors", Part::Pipeline),
+    ("alerting", Part::With("alert")),
+    ("dashboards", Part::Dashboard),
+    ("automation", Part::With("respond")),
+    ("correlation", Part::With("correlate")),
+    ("prediction", Part::With("forecast")),
+];
+
+impl Part {
+    /// What it is, for people.
+    pub fn what(self) -> String {
+        match self {
+            Part::Pipeline => "pipeline".into(),
+            Part::With(stage) => format!("pipeline with a step `{stage}`"),
+            Part::Detector => "detector that a step `detect` uses".into(),
+            Part::Dashboard => "dashboard of a step `dashboard`".into(),
+        }
+    }
+
+    /// The names of this part that a document of a file has.
+    pub fn names(self, document: &Node) -> Vec<&str> {
+        if document.get("kind").and_then(Node::str) != Some(DocumentKind::Pipeline.name()) {
+            return Vec::new();
+        }
+        let name = || document.get("meta").and_then(|meta| meta.get("name")).and_then(Node::str);
+        let with = |stage, key| steps(document, stage).filter_map(move |step| step.get("with")?.get(key)?.str());
+        match self {
+            Part::Pipeline => name().into_iter().collect(),
+            Part::With(stage) => name().filter(|_| steps(document, stage).next().is_some()).into_iter().collect(),
+            Part::Detector => with("detect", "detector").collect(),
+            Part::Dashboard => with("dashboard", "id").collect(),
+        }
+    }
+}
+
+/// Steps of a pipeline that use one of our stages.
+fn steps<'n>(document: &'n Node, stage: &'static str) -> impl Iterator<Item = &'n Node> {
+    let uses =
+        move |step: &&Node| step.get("uses").and_then(Node::str).and_then(Uses::parse).is_some_and(|u| u.name == stage);
+    document.get("transforms").into_iter().flat_map(Node::items).filter(uses)
+}
