@@ -96,11 +96,11 @@ impl RespondStage {
 
     /// What forbids an action.
     fn limit(&self, at: usize, rule: &Rule, plan: Option<&Plan>, row: &Row<'_>) -> Option<Why> {
-        let (clock, Some(plan)) = (&self.state.clock, plan) else { return Some(Why::MissingField) };
-        if clock.now.saturating_sub(clock.time_of(&row.meta)) > rule.policy.expires_us {
+        let (now, Some(plan)) = (self.state.clock.now, plan) else { return Some(Why::MissingField) };
+        if now.saturating_sub(self.time_of(row)) > rule.policy.expires_us {
             return Some(Why::Stale);
         }
-        rule.limit(plan, clock.now, self.store.iter().filter(|case| case.rule as usize == at))
+        rule.limit(plan, now, self.store.iter().filter(|case| case.rule as usize == at))
     }
 
     /// A new action, or a suppressed one anew.

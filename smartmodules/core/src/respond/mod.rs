@@ -39,6 +39,7 @@ use crate::clock::StageClock;
 use crate::config::{Issues, fail_on_errors};
 use crate::row::{Fields, Kind, Output, Row};
 use crate::stage::{Context, Control, Counters, RestoreError, Stage, Tick, count, load, save};
+use crate::time::LAST_US;
 use crate::value::Value;
 use case::{Case, Policy};
 use rule::Rule;
@@ -121,9 +122,9 @@ impl Stage for RespondStage {
         out.pass(row);
         // A dead letter's time is not believed.
         if row.meta.kind != Kind::DeadLetter {
-            let clock = &mut self.state.clock;
-            clock.reach(clock.time_of(&row.meta));
-            clock.caused_by(&row.meta);
+            let time = self.time_of(row);
+            self.state.clock.reach(time);
+            self.state.clock.caused_by(&row.meta);
         }
         let Some(on) = self.reader.is_about(row) else { return self.drain(out) };
         while self.step(out) {}
@@ -136,7 +137,7 @@ impl Stage for RespondStage {
     fn tick(&mut self, tick: &Tick, out: &mut Output) {
         while self.step(out) {}
         if !tick.end_of_input {
-            self.state.clock.tick(tick);
+            self.state.clock.tick(&Tick { time: tick.time.min(LAST_US), ..*tick });
             self.drain(out);
         }
     }
@@ -227,6 +228,12 @@ impl Stage for RespondStage {
 }
 
 impl RespondStage {
+    /// Event time of a row. Later than can be said is the last that can, so that a row that came as JSON is at
+    /// the same time.
+    fn time_of(&self, row: &Row<'_>) -> i64 {
+        self.state.clock.time_of(&row.meta).min(LAST_US)
+    }
+
     fn take_over(&mut self, state: State, saved: Saved<Case>) -> Result<(), RestoreError> {
         let rules = &self.rules;
         let sound = |(case, _): &(Case, Told)| (case.rule as usize) < rules.len() && store::is_sound(case);
