@@ -14,7 +14,7 @@ use perfstream::plan::Plan;
 use std::path::{Path, PathBuf};
 
 /// The stages that have a module.
-pub const STAGES: [&str; 10] = [
+pub const STAGES: [&str; 11] = [
     "filter",
     "enrich",
     "sessionize",
@@ -24,6 +24,7 @@ pub const STAGES: [&str; 10] = [
     "forecast",
     "correlate",
     "alert",
+    "respond",
     "dashboard",
 ];
 

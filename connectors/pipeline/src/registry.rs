@@ -6,6 +6,7 @@ use perfstream_core::{Context, Issues, Stage};
 use perfstream_core::{aggregate::Aggregate, alert::AlertStage as Alert, classify::Classify, dashboard::Dashboard};
 use perfstream_core::{
     correlate::CorrelateStage, detect::DetectStage, enrich::Enrich, filter::Filter, forecast::ForecastStage,
+    respond::RespondStage,
 };
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -152,6 +153,11 @@ pub static STAGES: &[StageEntry] = &[
     entry::<Alert>(
         "Decides which alerts are pending, firing and resolved, by rules",
         "about 1 KiB per alert, `max_alerts` of them",
+        |_| false,
+    ),
+    entry::<RespondStage>(
+        "Decides what is done about alerts and incidents, within limits, and whether it helped",
+        "about 2 KiB per action, `max_actions` of them; beyond it new ones are suppressed",
         |_| false,
     ),
     entry::<Dashboard>(

@@ -36,6 +36,9 @@ pub struct Receivers {
     /// May receivers of type `command` run programs? Default: false.
     #[serde(default)]
     pub allow_commands: bool,
+    /// Does the sink execute what the stage `respond` requests? Default: false.
+    #[serde(default)]
+    pub allow_actions: bool,
 }
 
 /// A store of series, by Prometheus' remote write 1.0.
@@ -178,8 +181,10 @@ pub struct Webhook {
 pub enum Format {
     /// As Alertmanager's webhook, version 4: one request for a group
     Alertmanager,
-    /// CloudEvents 1.0, structured JSON: one request for an alert
+    /// CloudEvents 1.0, structured JSON: one request for an alert or action
     CloudEvents,
+    /// An alert's record, or an action's body, as it is: one request each
+    Json,
 }
 
 /// A Prometheus Alertmanager, by its API v2.
@@ -286,7 +291,7 @@ impl Receiver {
     pub fn hears_each(&self) -> bool {
         match self.target() {
             Some(Target::PagerDuty(_)) => true,
-            Some(Target::Webhook(webhook)) => webhook.format == Format::CloudEvents,
+            Some(Target::Webhook(webhook)) => webhook.format != Format::Alertmanager,
             _ => false,
         }
     }

@@ -4,9 +4,13 @@
 //! topic → [`alert::Alert`] → [`engine::Engine`] (no IO, no clock) → [`journal::Journal`] (fsync)
 //! → [`format`] → [`send`]. [`run`] is the loop around them.
 //!
+//! Actions that the stage `respond` requests go a way of their own: [`act`].
+//!
 //! A delivery is written to the journal before it is sent and again when it was accepted: a kill
 //! between the two repeats that delivery with the same key, and nothing else.
 
+#[cfg(feature = "deliver")]
+pub mod act;
 pub mod alert;
 mod backoff;
 pub mod config;

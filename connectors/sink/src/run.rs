@@ -78,18 +78,18 @@ pub struct Sink {
 
 /// The wall clock at the start, moved on by the monotonic one: a jump of the former moves nothing.
 #[derive(Debug, Clone, Copy)]
-struct Clock {
+pub(crate) struct Clock {
     wall_ms: i64,
     started: Instant,
 }
 
 impl Clock {
-    fn new() -> Clock {
+    pub(crate) fn new() -> Clock {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Clock { wall_ms: wall.as_millis() as i64, started: Instant::now() }
     }
 
-    fn now_ms(&self) -> i64 {
+    pub(crate) fn now_ms(&self) -> i64 {
         self.wall_ms + self.started.elapsed().as_millis() as i64
     }
 }

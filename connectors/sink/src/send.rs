@@ -3,7 +3,7 @@
 //! What was sent is known by its key whenever it is sent again: `Idempotency-Key` of a request,
 //! `Message-ID` of a mail, an environment variable of a program.
 
-mod command;
+pub(crate) mod command;
 pub(crate) mod http;
 mod mail;
 
@@ -16,8 +16,8 @@ use anyhow::{Context, Result};
 use perfstream_core::Span;
 use std::time::Duration;
 
-const JSON: &str = "application/json";
-const CLOUDEVENT: &str = "application/cloudevents+json";
+pub(crate) const JSON: &str = "application/json";
+pub(crate) const CLOUDEVENT: &str = "application/cloudevents+json";
 
 /// Why something did not arrive; the message is for the log.
 #[derive(Debug)]
@@ -156,6 +156,9 @@ impl Sender {
                 each(JSON, &|notice| pagerduty::body(name, notice, texts, routing_key.reveal()))
             }
             Some(Target::Webhook(to)) if to.format == Format::CloudEvents => each(CLOUDEVENT, &cloudevents::body),
+            Some(Target::Webhook(to)) if to.format == Format::Json => {
+                each(JSON, &|notice| serde_json::json!(notice.alert))
+            }
             Some(Target::Webhook(_)) => whole(webhook::body(delivery, texts)),
             Some(Target::Email(_) | Target::Command(_)) | None => Vec::new(),
         }

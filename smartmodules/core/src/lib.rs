@@ -25,6 +25,7 @@ pub mod inp;
 pub mod json;
 pub mod math;
 pub mod ratings;
+pub mod respond;
 pub mod row;
 pub mod sessionize;
 pub mod stage;

@@ -71,6 +71,32 @@ pub enum Control {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         resolution_time_s: Option<f64>,
     },
+    /// A person's answer to an action that waits for approval.
+    Approval {
+        /// Which one, as its record says it
+        action_id: String,
+        /// May it be done?
+        approved: bool,
+        /// Who says so; nobody checks it
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+        /// Why
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        comment: Option<String>,
+    },
+    /// What became of an action that was requested.
+    Outcome {
+        /// Which one
+        action_id: String,
+        /// Is it about its roll-back?
+        #[serde(default)]
+        rollback: bool,
+        /// Was it done?
+        done: bool,
+        /// What the receiver said
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+    },
 }
 
 /// Counters of a stage by name, in a fixed order. Every event that enters a stage is in exactly

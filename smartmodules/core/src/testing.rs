@@ -1,7 +1,7 @@
 //! Runs a stage natively over JSON lines, for the tests of the stages.
 //!
-//! A line is one JSON record, or `@tick TIME` (RFC 3339 or an epoch number), or `@end` for the end
-//! of the input. A record's event time is its field `timestamp`; without that field its log time.
+//! A line is one JSON record, or `@tick TIME` (RFC 3339 or an epoch number), or `@control JSON`, or `@end` for
+//! the end of the input. A record's event time is its field `timestamp`; without that field its log time.
 //! Log times are one second apart from 2026-01-01T00:00:00Z on; offsets count from 0. A record
 //! with another `kind` in front (`{"kind":"window",…}`) becomes a row of that kind.
 
@@ -79,6 +79,11 @@ impl Feed {
     ) {
         let mut rest = lines;
         while let Some(line) = rest.first() {
+            if let Some(control) = line.strip_prefix("@control ") {
+                stage.control(&serde_json::from_str(control).expect("a control record behind @control"));
+                rest = &rest[1..];
+                continue;
+            }
             if let Some(tick) = self.tick(line) {
                 let mut out = Output::default();
                 out.begin(&[]);

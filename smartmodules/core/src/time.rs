@@ -13,6 +13,9 @@ const MILLISECONDS_FROM: f64 = 1e11;
 /// The range accepted, in microseconds: years 0000 to 9999.
 const RANGE: std::ops::RangeInclusive<i64> = -62_167_219_200_000_000..=253_402_300_799_999_999;
 
+/// The last time that [`format`] can say, in microseconds: two hours short of 9999-12-31, for jiff's zones.
+pub const LAST_US: i64 = 253_402_207_200_000_000;
+
 /// Reads time stamps; keeps the last minute it parsed.
 #[derive(Debug, Default)]
 pub struct TimeParser {
@@ -135,8 +138,8 @@ fn seconds_and_zone(b: &[u8]) -> Option<(i64, i64)> {
 /// RFC 3339 in UTC, with as many of milliseconds and microseconds as are not zero. A time outside of what
 /// that can say is written as the first or the last that it can, so that what is written can be read.
 pub fn format(us: i64) -> String {
-    let (first, last) = (jiff::Timestamp::MIN.as_microsecond(), jiff::Timestamp::MAX.as_microsecond());
-    jiff::Timestamp::from_microsecond(us.clamp(first, last)).unwrap_or_default().to_string()
+    let first = jiff::Timestamp::MIN.as_microsecond();
+    jiff::Timestamp::from_microsecond(us.clamp(first, LAST_US)).unwrap_or_default().to_string()
 }
 
 #[cfg(test)]
@@ -176,6 +179,16 @@ mod tests {
         }
         assert_eq!(p.parse(Value::Float(1e300)), None);
         assert_eq!(p.parse(Value::Null), None);
+    }
+
+    #[test]
+    fn what_cannot_be_said_is_the_first_or_the_last() {
+        let mut p = TimeParser::default();
+        for us in [i64::MAX, LAST_US + 1, LAST_US] {
+            assert_eq!(format(us), "9999-12-30T22:00:00Z");
+            assert_eq!(p.parse_text(&format(us)), Some(LAST_US));
+        }
+        assert_eq!(format(i64::MIN), "-009999-01-02T01:59:59Z");
     }
 
     #[test]

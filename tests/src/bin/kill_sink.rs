@@ -5,6 +5,9 @@
 //! request, and refuses now and then for the moment. Afterwards both must have been told of every alert
 //! and of its end, in this order. A notice may come twice only where a kill lay between, with the
 //! same key and the same content, and of deliveries at most one for each kill and receiver.
+//!
+//! A third one executes actions, one for each alert: each must be executed under its one key, again only where
+//! a kill lay between, and the pipeline be told of its outcome.
 
 use anyhow::{Context, Result, bail, ensure};
 use axum::Router;
@@ -16,9 +19,11 @@ use clap::Parser;
 use perfstream_log::cluster::Target;
 use perfstream_log::embedded::Log;
 use perfstream_log::testing::TestCluster;
-use perfstream_log::{NewRecord, Place};
+use perfstream_log::{NewRecord, Place, Read};
+use perfstream_sink::act::{self, Executor};
 use perfstream_sink::config::Receivers;
 use perfstream_sink::journal::Journal;
+use perfstream_sink::page::Connect;
 use perfstream_sink::run::{Options, Sink};
 use perfstream_sink::secret::Secrets;
 use rand::rngs::StdRng;
@@ -32,10 +37,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 const TOPIC: &str = "alerts";
+/// Requests of `respond`.
+const ACTIONS: &str = "actions";
+/// Where outcomes go.
+const INBOX: &str = "lcp-inbox";
 /// Told of each transition by a request.
 const EACH: &str = "each";
 /// Told of groups.
 const GROUPS: &str = "groups";
+/// Executes actions.
+const ACTS: &str = "acts";
 const ALL_WITHIN: Duration = Duration::from_secs(120);
 /// One in so many requests to `groups` is answered with 503.
 const BUSY: u64 = 7;
@@ -83,17 +94,19 @@ fn main() -> Result<ExitCode> {
 /// The child process: a sink, until it is killed.
 fn sink(args: &Args, place: &str, journal: &Path, url: &str) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let place = match args.cluster {
-        true => Place::cluster(runtime.handle().clone(), &Target::Address(place.into()))?,
-        false => Place::embedded(Path::new(place))?,
-    };
+    let (cluster, handle, at) = (args.cluster, runtime.handle().clone(), place.to_string());
+    let connect: Connect = Arc::new(move || match cluster {
+        true => Place::cluster(handle.clone(), &Target::Address(at.clone())),
+        false => Place::embedded(Path::new(&at)),
+    });
+    let place = connect()?;
     let receiver = |name: &str, format: &str| {
         json!({ "name": name, "allow_http": true, "allow_private": true,
             "webhook": { "url": format!("{url}/{name}"), "format": format } })
     };
     let route = |name: &str| json!({ "receiver": name, "matchers": [], "continue": true });
     let receivers: Receivers = serde_json::from_value(json!({
-        "receivers": [receiver(EACH, "cloudevents"), receiver(GROUPS, "alertmanager")],
+        "receivers": [receiver(EACH, "cloudevents"), receiver(GROUPS, "alertmanager"), receiver(ACTS, "json")],
         "route": { "group_wait": "5ms", "group_interval": "20ms", "routes": [route(EACH), route(GROUPS)] },
     }))?;
     let options = Options {
@@ -103,6 +116,10 @@ fn sink(args: &Args, place: &str, journal: &Path, url: &str) -> Result<()> {
         once: false,
         past: true,
     };
+    let options_of_actions = act::Options { connect, topic: ACTIONS.into(), once: false };
+    let journal_of_actions = Journal::open(&act::journal_path(journal))?;
+    let executor = Executor::new(&receivers, &Secrets::default(), journal_of_actions, options_of_actions)?;
+    let _actions = act::spawn(executor, Arc::new(AtomicBool::new(false)))?;
     let journal = Journal::open(journal)?;
     Sink::new(&receivers, &Secrets::default(), journal, place, options)?.run(&AtomicBool::new(false))?;
     Ok(())
@@ -147,20 +164,41 @@ async fn hear(
 fn embedded(args: &Args) -> Result<String> {
     let dir = tempfile::tempdir()?;
     let mut log = Log::open(dir.path())?;
-    let append = |records: &[NewRecord]| log.commit(|writer| writer.append(TOPIC, 0, records).map(drop));
-    rounds(args, &dir.path().display().to_string(), append)
+    let append = |topic: &str, records: &[NewRecord]| log.commit(|w| w.append(topic, 0, records).map(drop));
+    let told = rounds(args, &dir.path().display().to_string(), append)?;
+    outcomes(&mut Place::embedded(dir.path())?, told)
 }
 
 fn on_cluster(args: &Args) -> Result<String> {
     let cluster = TestCluster::start().context("no Fluvio server")?;
     let target = Target::Address(cluster.address().into());
     let mut place = Place::cluster(cluster.runtime().handle().clone(), &target)?;
-    place.create(TOPIC)?;
-    rounds(args, cluster.address(), |records| place.append(TOPIC, 0, records))
+    [TOPIC, ACTIONS, INBOX].iter().try_for_each(|topic| place.create(topic))?;
+    let told = rounds(args, cluster.address(), |topic, records| place.append(topic, 0, records))?;
+    outcomes(&mut place, told)
+}
+
+/// The pipeline was told of the outcome of every action.
+fn outcomes(place: &mut Place, (actions, told): (u64, String)) -> Result<String> {
+    let mut done: BTreeSet<String> = BTreeSet::new();
+    let mut next = 0;
+    while next < place.extent(INBOX, 0)?.end {
+        let Read::Records(records) = place.read(INBOX, 0, next, 1 << 20, Duration::from_secs(1))? else {
+            bail!("outcomes are gone");
+        };
+        for record in records {
+            next = record.offset + 1;
+            let outcome: Value = serde_json::from_slice(&record.value)?;
+            ensure!(outcome["done"] == true, "an action has failed: {outcome}");
+            done.insert(outcome["action_id"].as_str().unwrap_or_default().into());
+        }
+    }
+    ensure!(done.len() as u64 == actions, "of {actions} actions {} have an outcome", done.len());
+    Ok(format!("{told}; the pipeline knows the outcome of all {actions} actions"))
 }
 
 /// Alerts come while sinks are killed; then what receivers have is held against what was there to be told.
-fn rounds(args: &Args, place: &str, mut append: impl FnMut(&[NewRecord]) -> Result<()>) -> Result<String> {
+fn rounds(args: &Args, place: &str, mut append: impl FnMut(&str, &[NewRecord]) -> Result<()>) -> Result<(u64, String)> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let heard = Arc::new(Heard::default());
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))?;
@@ -175,7 +213,8 @@ fn rounds(args: &Args, place: &str, mut append: impl FnMut(&[NewRecord]) -> Resu
         let mut child = start(args, place, &journal(args, journals.path(), round), &url)?;
         let until = Instant::now() + Duration::from_millis(random.random_range(20..500));
         while Instant::now() < until {
-            append(&story(alerts, &mut random))?;
+            append(TOPIC, &story(alerts, &mut random))?;
+            append(ACTIONS, &[request(alerts)])?;
             alerts += 1;
             std::thread::sleep(Duration::from_millis(random.random_range(1..20)));
         }
@@ -190,7 +229,8 @@ fn rounds(args: &Args, place: &str, mut append: impl FnMut(&[NewRecord]) -> Resu
     last.kill()?;
     last.wait()?;
     result?;
-    check(args, &heard.accepted.lock().unwrap_or_else(PoisonError::into_inner), alerts)
+    let told = check(args, &heard.accepted.lock().unwrap_or_else(PoisonError::into_inner), alerts)?;
+    Ok((alerts, told))
 }
 
 fn journal(args: &Args, dir: &Path, round: u64) -> PathBuf {
@@ -201,6 +241,16 @@ fn start(args: &Args, place: &str, journal: &Path, url: &str) -> Result<Child> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["--sink", place, "--url", url, "--journal"]).arg(journal).args(args.cluster.then_some("--cluster"));
     Ok(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?)
+}
+
+/// What is asked for because of an alert; it does not expire.
+fn request(number: u64) -> NewRecord {
+    let value = json!({
+        "kind": "action", "action_id": format!("x{number}"), "pipeline": "lcp", "stage": "respond", "rule": "r",
+        "step": "requested", "key": format!("x{number}:requested"), "action": "webhook", "receiver": ACTS,
+        "timestamp": "2026-01-01T00:05:00Z", "until": "2999-01-01T00:00:00Z", "target": format!("/{number}"),
+    });
+    NewRecord { log_time_ms: 0, key: None, value: value.to_string().into_bytes() }
 }
 
 /// Records of an alert: it fires, may escalate, and ends.
@@ -228,6 +278,13 @@ fn told(accepted: &[Accepted]) -> Result<Vec<(&str, String, bool)>> {
     for one in accepted {
         let body: Value = serde_json::from_slice(&one.body).context("a body is no JSON")?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
+        if one.receiver == ACTS {
+            let id = text(&body["action_id"]);
+            ensure!(one.key == format!("{id}:requested"), "{id} was executed under the key {}", one.key);
+            // No beginning and end: to be executed is its end.
+            told.push((ACTS, id, true));
+            continue;
+        }
         if one.receiver == EACH {
             told.push((EACH, text(&body["subject"]), body["type"] == "perfstream.alert.resolved"));
             continue;
@@ -247,11 +304,13 @@ fn wait_for_all(heard: &Heard, alerts: u64) -> Result<()> {
             let told = told(&accepted)?.into_iter().filter(|(_, _, over)| *over);
             told.map(|(receiver, alert, _)| (receiver.to_string(), alert)).collect()
         };
-        if ended.len() as u64 >= 2 * alerts {
+        if ended.len() as u64 >= 3 * alerts {
+            // The last answer still has to be told.
+            std::thread::sleep(Duration::from_secs(1));
             return Ok(());
         }
         if begun.elapsed() > ALL_WITHIN {
-            bail!("of {alerts} alerts, {} ends were told to two receivers", ended.len());
+            bail!("of {alerts} alerts and actions, {} ends were told to three receivers", ended.len());
         }
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -266,12 +325,13 @@ fn check(args: &Args, accepted: &[Accepted], alerts: u64) -> Result<String> {
         match resolved {
             false => drop(open.insert(id)),
             true => {
-                ensure!(open.contains(&id), "{id:?}: its end was told before it was told of");
+                let begun = receiver == ACTS || open.contains(&id);
+                ensure!(begun, "{id:?}: its end was told before it was told of");
                 over.insert(id);
             }
         }
     }
-    ensure!(over.len() as u64 == 2 * alerts, "{} of {} ends were told", over.len(), 2 * alerts);
+    ensure!(over.len() as u64 == 3 * alerts, "{} of {} ends were told", over.len(), 3 * alerts);
     let mut seen: BTreeMap<(&str, &str), &Accepted> = BTreeMap::new();
     let mut copies: BTreeMap<(&str, u64), BTreeSet<&str>> = BTreeMap::new();
     for one in accepted {
@@ -288,8 +348,8 @@ fn check(args: &Args, accepted: &[Accepted], alerts: u64) -> Result<String> {
     }
     let again: usize = copies.values().map(BTreeSet::len).sum();
     Ok(format!(
-        "{} kills: {alerts} alerts and their ends were told to two receivers, in order; of {} requests {again} came \
-         again after a kill, with the same key and content",
+        "{} kills: {alerts} alerts and their ends were told to two receivers, in order, and as many actions executed; \
+         of {} requests {again} came again after a kill, with the same key and content",
         args.rounds,
         accepted.len(),
     ))

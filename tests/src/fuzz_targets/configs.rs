@@ -13,14 +13,15 @@ macro_rules! stage_of {
             6 => $run::<perfstream_core::detect::DetectStage>($($arg),*),
             7 => $run::<perfstream_core::dashboard::Dashboard>($($arg),*),
             8 => $run::<perfstream_core::forecast::ForecastStage>($($arg),*),
-            _ => $run::<perfstream_core::correlate::CorrelateStage>($($arg),*),
+            9 => $run::<perfstream_core::correlate::CorrelateStage>($($arg),*),
+            _ => $run::<perfstream_core::respond::RespondStage>($($arg),*),
         }
     };
 }
 pub(super) use stage_of;
 
 /// Number of stages.
-pub(super) const STAGES: usize = 10;
+pub(super) const STAGES: usize = 11;
 
 /// `with:` of each stage, as JSON.
 pub(super) const CONFIGS: [&str; STAGES] = [
@@ -73,10 +74,16 @@ pub(super) const CONFIGS: [&str; STAGES] = [
     r#"{"shared":["page"],"dependencies":[{"from":"web","to":"db"}],"traces":{"from":"browser","to":"page"},
         "kinds":{"cpu":"saturation","rate":"traffic"},"window":"10s","lag":"5s","memory":"1h","update_every":"1s",
         "resolve_after":"1m","max_incidents":2,"max_members":3,"max_series":3,"max_pairs":3}"#,
+    r#"{"dry_run":false,"max_actions":3,"rules":[
+        {"name":"out","on":"alert","where":"severity = 'critical'","target":"{labels.page}","cooldown":"2s",
+         "action":{"kind":"scale","receiver":"k8s","name":"{labels.page}","replicas":4},"verify":{"within":"10s"},
+         "rollback":{"kind":"record","topic":"ops","body":{"page":"{labels.page}"}}},
+        {"name":"flag","on":"incident","target":"{cause}","approval":{"timeout":"1m"},"verify":{"within":"10s","recovered":"open = 0"},
+         "action":{"kind":"feature-flag","receiver":"flags","flag":"hero","value":false}}]}"#,
 ];
 
 /// Records that every stage finds something in.
-pub(super) const LINES: [&str; 16] = [
+pub(super) const LINES: [&str; 20] = [
     r#"{"timestamp":"2026-01-01T00:00:00Z","id":"a","value":2600,"page":"/a","browser":"chrome","sessionId":"s1","device":"tablet"}"#,
     r#"{"timestamp":"2026-01-01T00:00:01.5Z","id":"b","value":0.25,"page":"/b","browser":"firefox","sessionId":"s2","sources":["x"],"startTime":100}"#,
     r#"{"timestamp":"2026-01-01T00:00:02Z","id":"a","value":7000,"page":"/a","browser":"chrome","sessionId":"s1","navigationId":"n2"}"#,
@@ -93,6 +100,10 @@ pub(super) const LINES: [&str; 16] = [
     r#"{"timestamp":"2026-01-01T00:00:25Z","id":"h","value":3,"page":"/a","browser":"chrome","sessionId":"s6"}"#,
     r#"{"kind":"anomaly","timestamp":"2026-01-01T00:00:28Z","anomaly_id":"z","state":"open","metric":"lcp","page":"/a"}"#,
     r#"{"kind":"anomaly","timestamp":"2026-01-01T00:00:40Z","anomaly_id":"x","state":"closed","ended_at":"2026-01-01T00:00:39Z","value":97,"expected":40}"#,
+    r#"{"kind":"alert","timestamp":"2026-01-01T00:00:41Z","id":"r1","alert_id":"al","state":"firing","severity":"critical","labels":{"page":"/a"}}"#,
+    r#"{"kind":"incident","timestamp":"2026-01-01T00:00:42Z","id":"r2","incident_id":"in","state":"open","cause":"db","open":2}"#,
+    r#"{"kind":"alert","timestamp":"2026-01-01T00:00:50Z","id":"r3","alert_id":"al","state":"resolved","reason":"no_data"}"#,
+    r#"{"kind":"incident","timestamp":"2026-01-01T00:00:51Z","id":"r4","incident_id":"in","state":"resolved","reason":"merged","merged_into":"io"}"#,
 ];
 
 /// 2026-01-01T00:00:00Z in microseconds.

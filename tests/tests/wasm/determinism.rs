@@ -170,7 +170,7 @@ fn detection_of_a_file_and_of_a_live_log() {
         [(feed::file(&lines(Metric::Lcp, 19, 1500)), 7), (feed::live(&lines(Metric::Lcp, 20, 1500), 20, 10), 8)]
     {
         let ran = check(&plan, &steps, seed);
-        covers(&ran, &[Kind::Window, Kind::Anomaly, Kind::Incident, Kind::Alert, Kind::DeadLetter]);
+        covers(&ran, &[Kind::Window, Kind::Anomaly, Kind::Incident, Kind::Alert, Kind::Action, Kind::DeadLetter]);
         let anomalies: Vec<Value> = ran.lines.iter().filter(|l| l.kind == Kind::Anomaly).map(Line::value).collect();
         for state in ["open", "closed"] {
             assert!(anomalies.iter().any(|a| a["state"] == state), "no anomaly is {state}");
@@ -181,6 +181,9 @@ fn detection_of_a_file_and_of_a_live_log() {
         }
         let slow_soon = |row: &&Value| row["kind"] == "alert" && row["rule"] == "slow soon";
         assert!(rows.iter().filter(slow_soon).count() > 1, "no alert of what is to come");
+        for step in ["dry_run", "suppressed", "recovered", "awaiting_approval"] {
+            assert!(rows.iter().any(|row| row["kind"] == "action" && row["step"] == step), "no action is {step}");
+        }
     }
 }
 

@@ -203,6 +203,8 @@ pub fn check(source: &Source, pipeline: &Node, reads: &[Reads<'_>], out: &mut Ve
         match stage.name {
             "alert" => doubt_condition_names(source, with, read, &known, out),
             "enrich" => {}
+            // Its fields stand in records of alerts and incidents, of whatever pipeline.
+            "respond" => {}
             // A label may be put on events and on results alike.
             // Names of the user's stand in these alone; the rest are ids.
             "detect" => ["fields", "mix", "count"].iter().for_each(|key| {

@@ -59,14 +59,19 @@ pub fn names(documents: &[Document], out: &mut Vec<Diagnostic>) {
     }
 }
 
-/// The ids in `notification` of a pipeline's alert rules.
+/// The ids in `notification` of a pipeline's alert rules, and in the actions of its `respond` rules.
 fn named(pipeline: &Node) -> impl Iterator<Item = &Node> {
     let transforms = pipeline.get("transforms").map_or(&[][..], Node::items).iter();
-    let is_alert = |transform: &&Node| {
-        transform.get("uses").and_then(Node::str).and_then(Uses::parse).is_some_and(|uses| uses.name == "alert")
-    };
-    let rules = transforms.filter(is_alert).filter_map(|t| t.get("with")?.get("rules")).flat_map(Node::items);
-    rules.filter_map(|rule| rule.get("notification")).flat_map(Node::items)
+    let rules = transforms.flat_map(|transform| {
+        let stage = transform.get("uses").and_then(Node::str).and_then(Uses::parse).map_or("", |uses| uses.name);
+        let rules = transform.get("with").and_then(|with| with.get("rules")).map_or(&[][..], Node::items);
+        rules.iter().map(move |rule| (stage, rule))
+    });
+    rules.flat_map(|(stage, rule)| {
+        let alert = rule.get("notification").filter(|_| stage == "alert").map_or(&[][..], Node::items);
+        let acts = ["action", "rollback"].into_iter().filter(move |_| stage == "respond");
+        alert.iter().chain(acts.filter_map(|key| rule.get(key)?.get("receiver")))
+    })
 }
 
 #[cfg(test)]
@@ -111,6 +116,9 @@ mod tests {
         let other = lcp.replace("slack", "slakc");
         assert_eq!(codes(&other), [], "without receivers nothing is known");
         assert_eq!(codes(&both(&lcp)), [("E017", "there is no receiver `email`".to_string())]);
+        let respond = "  - uses: perfstream/respond@0.1.0\n    with: { rules: [{ name: r, on: alert, target: x, action: { kind: webhook, receiver: slack }, verify: { within: 1m }, rollback: { kind: webhook, receiver: slac } }] }\n";
+        let acts = LCP.replace("output:\n", &format!("{respond}output:\n"));
+        assert_eq!(codes(&both(&acts)), [("E017", "there is no receiver `slac`".to_string())]);
         let found = codes(&both(&other));
         assert!(found.contains(&("E017", "there is no receiver `slakc`".into())), "{found:?}");
     }

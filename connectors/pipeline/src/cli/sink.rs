@@ -14,7 +14,7 @@ use perfstream_sink::journal::Journal;
 use perfstream_sink::page::Connect;
 use perfstream_sink::run::{Options, Sink};
 use perfstream_sink::secret::Secrets;
-use perfstream_sink::{remote_write, route_test, send_test};
+use perfstream_sink::{act, remote_write, route_test, send_test};
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -106,6 +106,9 @@ struct RunArgs {
     /// Topic with anomalies, of which notices tell
     #[arg(long, value_name = "TOPIC", default_value = "anomalies")]
     anomalies: String,
+    /// Topic with actions, which are executed where the document says `allow_actions: true`
+    #[arg(long, value_name = "TOPIC", default_value = "actions")]
+    actions: String,
     /// File of what is read and sent; with --data by default DIR/sink.db
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
@@ -212,7 +215,8 @@ fn tell(
         (None, Some(dir)) => dir.join("sink.db"),
         (None, None) => bail!("give `--journal FILE`"),
     };
-    let writers = write_out(args, receivers, &secrets, &journal, connect, stop)?;
+    let writers = write_out(args, receivers, &secrets, &journal, connect.clone(), stop)?;
+    let actions = execute(args, receivers, &secrets, &journal, connect, stop)?;
     let journal = Journal::open(&journal)?;
     let (topic, silences, anomalies) = (args.topic.clone(), args.silences.clone(), args.anomalies.clone());
     let options = Options { topic, silences, anomalies, once: args.once, past: args.past };
@@ -221,6 +225,13 @@ fn tell(
         "{} records, {} notices accepted, {} refused, {} deliveries failed, {} bad records",
         summary.records, summary.notices, summary.refused, summary.failures, summary.bad
     );
+    if let Some(actions) = actions {
+        let acted = actions.join().map_err(|_| anyhow!("the executor of actions died"))??;
+        eprintln!(
+            "actions: {} done, {} failed, {} tries repeated, {} ignored, {} bad records",
+            acted.done, acted.failed, acted.retries, acted.ignored, acted.bad
+        );
+    }
     let mut refused_samples = 0;
     for (name, writer) in writers {
         let written = writer.join().map_err(|_| anyhow!("remote_write {name} died"))??;
@@ -240,6 +251,23 @@ fn tell(
         bail!("{} notices were refused and are given up", summary.refused);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Starts the executor of actions, where it is allowed.
+fn execute(
+    args: &RunArgs,
+    receivers: &Receivers,
+    secrets: &Secrets,
+    journal: &Path,
+    connect: Connect,
+    stop: &Arc<AtomicBool>,
+) -> Result<Option<JoinHandle<Result<act::Summary>>>> {
+    if !receivers.allow_actions {
+        return Ok(None);
+    }
+    let journal = Journal::open(&act::journal_path(journal))?;
+    let options = act::Options { connect, topic: args.actions.clone(), once: args.once };
+    act::spawn(act::Executor::new(receivers, secrets, journal, options)?, stop.clone()).map(Some)
 }
 
 type Written = JoinHandle<Result<remote_write::Summary>>;

@@ -3,7 +3,7 @@
 use super::StageHost;
 use anyhow::{Result, anyhow, bail};
 use perfstream_core::{
-    Stage, aggregate, alert, classify, correlate, dashboard, detect, enrich, filter, forecast, sessionize,
+    Stage, aggregate, alert, classify, correlate, dashboard, detect, enrich, filter, forecast, respond, sessionize,
 };
 use perfstream_sdk::Module;
 use perfstream_sdk::wire::write_input;
@@ -40,6 +40,7 @@ pub fn native(name: &str, params: &[(String, String)]) -> Result<Box<dyn StageHo
         "detect" => host::<detect::DetectStage>(params)?,
         "forecast" => host::<forecast::ForecastStage>(params)?,
         "correlate" => host::<correlate::CorrelateStage>(params)?,
+        "respond" => host::<respond::RespondStage>(params)?,
         "alert" => host::<alert::AlertStage>(params)?,
         other => bail!("no stage `{other}`"),
     })

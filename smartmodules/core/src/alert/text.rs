@@ -86,7 +86,7 @@ fn cut(text: &str) -> &str {
 
 /// Text with `{field}` placeholders.
 #[derive(Debug, Clone)]
-pub(super) struct Template(Vec<Piece>);
+pub(crate) struct Template(Vec<Piece>);
 
 #[derive(Debug, Clone)]
 enum Piece {
@@ -96,7 +96,7 @@ enum Piece {
 
 impl Template {
     /// Reads a template; the error has the byte offset.
-    pub(super) fn parse(text: &str, fields: &mut Fields) -> Result<Template, Issue> {
+    pub(crate) fn parse(text: &str, fields: &mut Fields) -> Result<Template, Issue> {
         let mut pieces = Vec::new();
         let mut literal = String::new();
         let mut rest = text;
@@ -137,6 +137,21 @@ impl Template {
             }
         }
         text
+    }
+
+    /// As [`Template::fill`]; None if the row lacks one of the fields.
+    pub(crate) fn fill_known(&self, row: &Row<'_>) -> Option<String> {
+        let known = |piece: &Piece| !matches!(piece, Piece::Field(slot) if row.get(*slot).is_null());
+        self.0.iter().all(known).then(|| self.fill(row))
+    }
+
+    /// The field, if the text is nothing but its placeholder.
+    pub(crate) fn field_alone(&self) -> Option<Slot> {
+        let mut pieces = self.0.iter().filter(|piece| !matches!(piece, Piece::Text(text) if text.is_empty()));
+        match (pieces.next(), pieces.next()) {
+            (Some(Piece::Field(slot)), None) => Some(*slot),
+            _ => None,
+        }
     }
 }
 
