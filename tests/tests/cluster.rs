@@ -57,7 +57,7 @@ fn every_front_gives_the_same_records_in_the_spu() {
 
 /// The shipped pipelines; without `dedupe`, which keeps state, where the SPU is to run their fronts.
 fn pipelines(prefilter: bool) -> Vec<Pipeline> {
-    let files = ["web-vitals", "backend", "infrastructure", "incidents"];
+    let files = ["web-vitals", "backend", "infrastructure", "incidents", "response"];
     let report = check::check_files(&files.map(|name| root().join(format!("pipelines/{name}.yaml"))));
     let mut pipelines = report.into_pipelines();
     if prefilter {
