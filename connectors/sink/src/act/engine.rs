@@ -194,7 +194,8 @@ impl Engine {
             Entry::Open(request) | Entry::Answered { request, .. } => request.key.clone(),
             Entry::Closed { key, .. } => key.clone(),
         };
-        (self.open.remove(&number), self.answered.remove(&number));
+        self.open.remove(&number);
+        self.answered.remove(&number);
         match &entry {
             Entry::Open(_) => _ = self.open.insert(number),
             Entry::Answered { .. } => _ = self.answered.insert(number),

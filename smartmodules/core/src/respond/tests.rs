@@ -197,7 +197,7 @@ fn a_merged_incident_goes_on_as_the_other() {
 fn approval() {
     let rule = [with(acting(), json!({ "approval": { "timeout": "2m" } }))];
     let fires = alert(0, "a", "firing", "cart");
-    let lines = |more: &[String]| [&[fires.clone()], more].concat();
+    let lines = |more: &[String]| [std::slice::from_ref(&fires), more].concat();
     assert_eq!(steps(&rule, &lines(&[answer(true), tick(1)])), ["awaiting_approval", "approved ada", "requested"]);
     assert_eq!(
         steps(&rule, &lines(&[answer(false), tick(1), answer(true), tick(2)])),
