@@ -105,6 +105,7 @@ impl World {
             checkpoint: Duration::from_secs(10),
             retain: 3,
             chain: ChainOptions { modules: perfstream_tests::modules(), ..ChainOptions::default() },
+            session: None,
         };
         run(std::slice::from_ref(&self.plan), &options).expect("a run");
     }
