@@ -12,6 +12,7 @@ pub mod requests;
 pub mod scale;
 pub mod share;
 pub mod status;
+pub mod usage;
 mod worker;
 
 pub use worker::{Totals, Worker};
