@@ -101,10 +101,19 @@
   }, true);
 
   const library = globalThis.webVitals;
+  // Of which parts a metric is made, as the library calls them; what it does not tell is left out of the JSON.
+  const PARTS = [
+    "timeToFirstByte", "resourceLoadDelay", "resourceLoadDuration", "elementRenderDelay",
+    "inputDelay", "processingDuration", "presentationDelay", "firstByteToFCP",
+    "waitingDuration", "cacheDuration", "dnsDuration", "connectionDuration", "requestDuration",
+  ];
   const metric = ({ name, value, delta, id, rating, attribution }) =>
     put({
       name, value, delta, id, rating, timestamp: new Date().toISOString(),
-      attribution: { target: attribution?.target ?? attribution?.interactionTarget },
+      attribution: {
+        target: attribution?.target ?? attribution?.interactionTarget,
+        ...Object.fromEntries(PARTS.map((part) => [part, attribution?.[part]])),
+      },
     });
   // Not onCLS: the shifts above are the same, and are added up by the pipeline.
   for (const on of ["onTTFB", "onFCP", "onLCP", "onINP"]) library?.[on]?.(metric);

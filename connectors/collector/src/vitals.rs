@@ -119,7 +119,7 @@ fn metric(event: &Event, common: &Common) -> Result<Vec<Outgoing>, Bad> {
     };
     let value = number(event, "value")?;
     let id = text(event, "id")?;
-    let own = json!({
+    let mut own = json!({
         "id": id.as_ref().map(|id| format!("{id}-{value}")),
         "metricId": id,
         "value": value,
@@ -127,10 +127,38 @@ fn metric(event: &Event, common: &Common) -> Result<Vec<Outgoing>, Bad> {
         "rating": text(event, "rating")?,
         "target": target(event),
     });
+    merge(&mut own, parts(event));
     match name {
         "CLS" => shifts_of_metric(event, common, id, own),
         _ => Ok(vec![common.record(topic, &common.page, own)]),
     }
+}
+
+/// Of which parts the metric is made, milliseconds, from the attribution build: those of LCP, INP, FCP and TTFB.
+const PARTS: [&str; 13] = [
+    "timeToFirstByte",
+    "resourceLoadDelay",
+    "resourceLoadDuration",
+    "elementRenderDelay",
+    "inputDelay",
+    "processingDuration",
+    "presentationDelay",
+    "firstByteToFCP",
+    "waitingDuration",
+    "cacheDuration",
+    "dnsDuration",
+    "connectionDuration",
+    "requestDuration",
+];
+
+/// Parts that are finite numbers from 0 on; others are passed over, for the metric is good without them.
+fn parts(event: &Event) -> Value {
+    let attribution = event.get("attribution").and_then(Value::as_object);
+    let known = PARTS.into_iter().filter_map(|name| {
+        let ms = attribution?.get(name)?.as_f64().filter(|ms| *ms >= 0.0)?;
+        Some((name.to_string(), json!(ms)))
+    });
+    Value::Object(known.collect())
 }
 
 /// The selector of what was largest, latest or touched, from the attribution build.

@@ -1,5 +1,6 @@
 //! Commands and their options.
 
+mod analyze;
 mod cluster;
 mod collect;
 mod detect;
@@ -167,6 +168,22 @@ Examples:
   perfstream detect web-vitals.yaml --detector web-vitals-anomaly-detector --topic web-vitals-windows \\
     --from 2026-01-05T08:00:00Z --to 2026-01-05T20:00:00Z --data log/")]
     Detect(Box<detect::DetectArgs>),
+    /// Analyzes what a stream has: windows, anomalies, alerts, predictions, patterns, insights, recommendations
+    #[command(after_help = "\
+Examples:
+  perfstream analyze lcp-stream pipelines/web-vitals.yaml --analyzer lcp --data log/
+  perfstream analyze spans-stream pipelines/backend.yaml --analyzer services --cluster localhost:9003 \\
+    --from 2026-01-05T08:00:00Z --to 2026-01-05T20:00:00Z --format json")]
+    Analyze(Box<analyze::AnalyzeArgs>),
+    /// Writes a report of a session's stream: HTML with plots, Markdown or JSON
+    #[command(after_help = "\
+Examples:
+  perfstream report SESSION pipelines/web-vitals.yaml --stream lcp-stream --analyzer lcp --data log/ --out report.html
+  perfstream report SESSION pipelines/web-vitals.yaml --stream lcp-stream --analyzer lcp --cluster --format md
+
+A session is a process that runs pipelines; its records stand in the topic perfstream-status. An unknown id is
+answered with those there are.")]
+    Report(Box<analyze::ReportArgs>),
     /// Carries alerts from a topic to people and tools
     #[command(after_help = sink::EXAMPLES, args_conflicts_with_subcommands = true)]
     Sink(Box<sink::SinkArgs>),
@@ -241,6 +258,8 @@ enum SchemaOf {
     Pipeline,
     /// Records of the topic perfstream-status
     Status,
+    /// What `perfstream report --format json` writes
+    Report,
 }
 
 #[derive(ClapArgs)]
@@ -318,6 +337,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
             let schema = match of {
                 SchemaOf::Pipeline => schema::schema(),
                 SchemaOf::Status => run::records::schema(),
+                SchemaOf::Report => perfstream::analyze::report::schema(),
             };
             print(&format!("{}\n", serde_json::to_string_pretty(&schema)?))?;
             Ok(ExitCode::SUCCESS)
@@ -340,6 +360,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Command::Undeploy(args) => cluster::undeploy(&args),
         Command::Status(args) => cluster::status(&args),
         Command::Detect(args) => detect::detect(&args),
+        Command::Analyze(args) => analyze::analyze(&args),
+        Command::Report(args) => analyze::report(&args),
         Command::Sink(args) => sink::sink(*args),
         Command::Sessions(args) => cluster::sessions(&args),
         Command::Collect(args) => collect::collect(*args),

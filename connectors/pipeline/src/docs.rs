@@ -18,8 +18,9 @@ use std::path::{Path, PathBuf};
 pub fn generated(root: &Path) -> Vec<(PathBuf, String)> {
     let schema = format!("{:#}\n", crate::schema::schema());
     let status = format!("{:#}\n", crate::run::records::schema());
-    let mut files =
-        vec![(root.join("pipelines/schema.json"), schema), (root.join("pipelines/status.schema.json"), status)];
+    let report = format!("{:#}\n", crate::analyze::report::schema());
+    let schemas = [("schema.json", schema), ("status.schema.json", status), ("report.schema.json", report)];
+    let mut files: Vec<_> = schemas.map(|(name, text)| (root.join("pipelines").join(name), text)).into();
     for stage in STAGES {
         let folder = root.join("smartmodules").join(stage.name);
         files.push((folder.join("SmartModule.toml"), smart_module_toml(stage)));

@@ -3,6 +3,7 @@
 //! `main.rs` and `cli.rs` are the command around it.
 
 pub mod analysis;
+pub mod analyze;
 pub mod chain;
 pub mod check;
 pub mod connector;

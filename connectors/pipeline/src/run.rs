@@ -13,6 +13,7 @@ pub mod scale;
 pub mod session;
 pub mod share;
 pub mod status;
+pub mod usage;
 mod worker;
 
 pub use worker::{Totals, Worker};

@@ -24,6 +24,7 @@ pub mod id;
 pub mod inp;
 pub mod json;
 pub mod math;
+pub mod patterns;
 pub mod ratings;
 pub mod respond;
 pub mod row;

@@ -19,7 +19,7 @@ const PIPELINES: &str = "pipelines";
 const ISSUES: [&str; 2] = ["D", "E"];
 
 /// Commands that are there.
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 15] = [
     "check",
     "test",
     "explain",
@@ -28,6 +28,8 @@ const COMMANDS: [&str; 13] = [
     "cat",
     "generate",
     "detect",
+    "analyze",
+    "report",
     "deploy",
     "status",
     "sessions",

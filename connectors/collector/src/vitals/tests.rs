@@ -30,13 +30,14 @@ fn map(event: Value) -> Result<Vec<(String, String, Value)>, Bad> {
 fn a_metric_of_the_library() {
     let found = map(json!({
         "name": "LCP", "value": 2510.5, "delta": 10.5, "id": "v6-1-2", "rating": "needs-improvement", "entries": [{}],
-        "navigationType": "navigate", "attribution": {"target": "#hero", "lcpEntry": {}},
+        "navigationType": "navigate", "attribution": {"target": "#hero", "lcpEntry": {}, "timeToFirstByte": 400.5, "elementRenderDelay": -1, "inputDelay": "x"},
         "url": "https://shop.example/cart?card=1", "effectiveType": "4G", "timestamp": 1767225599000i64,
     }));
     let want = json!({
         "timestamp": "2025-12-31T23:59:59Z", "received": "2026-01-01T00:00:00Z", "value": 2510.5, "delta": 10.5,
         "id": "v6-1-2-2510.5", "metricId": "v6-1-2", "rating": "needs-improvement", "navigationType": "navigate",
         "page": "/cart", "browser": "chrome", "device": "mobile", "connection": "4g", "country": "DE", "target": "#hero",
+        "timeToFirstByte": 400.5,
     });
     assert_eq!(found, Ok(vec![("lcp-stream".into(), "/cart".into(), want)]));
 }

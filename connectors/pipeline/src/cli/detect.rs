@@ -90,7 +90,7 @@ impl PresetArg {
     }
 }
 
-fn parse_time(text: &str) -> Result<i64, String> {
+pub(super) fn parse_time(text: &str) -> Result<i64, String> {
     let time = TimeParser::default().parse_text(text);
     time.ok_or_else(|| format!("expected a time such as 2026-01-05T08:00:00Z, found `{text}`"))
 }

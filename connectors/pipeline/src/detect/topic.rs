@@ -239,7 +239,7 @@ fn resources() -> Value {
 }
 
 /// Records from `next` on, which moves behind them; none at the end. What is gone is passed over.
-fn read(place: &mut Place, topic: &str, partition: u32, next: &mut i64) -> Result<Vec<LogRecord>> {
+pub(crate) fn read(place: &mut Place, topic: &str, partition: u32, next: &mut i64) -> Result<Vec<LogRecord>> {
     loop {
         let extent = place.extent(topic, partition)?;
         if *next >= extent.end {
@@ -257,7 +257,7 @@ fn read(place: &mut Place, topic: &str, partition: u32, next: &mut i64) -> Resul
 
 /// Ids of the records of a topic: a detector that looks at the same records again finds the same, which
 /// stands there already.
-fn ids(place: &mut Place, topic: &str) -> Result<HashSet<String>> {
+pub(crate) fn ids(place: &mut Place, topic: &str) -> Result<HashSet<String>> {
     let mut ids = HashSet::new();
     for partition in 0..place.partitions(topic)?.unwrap_or(0) {
         let mut next = 0;
@@ -273,7 +273,7 @@ fn ids(place: &mut Place, topic: &str) -> Result<HashSet<String>> {
     Ok(ids)
 }
 
-fn append(place: &mut Place, topic: &str, values: &[&Value]) -> Result<()> {
+pub(crate) fn append(place: &mut Place, topic: &str, values: &[&Value]) -> Result<()> {
     if values.is_empty() {
         return Ok(());
     }

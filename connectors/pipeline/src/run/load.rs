@@ -4,6 +4,7 @@
 //! are cores). `memory`: resident memory over the control group's limit, else the machine's memory.
 //! The others: what was counted over the target of the pipeline's `scaling`.
 
+use super::usage;
 use crate::exact::Progress;
 use crate::model::{Resource, Targets};
 use anyhow::Result;
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
+use sysinfo::{Pid, System};
 
 /// Shares by metric.
 pub type Load = BTreeMap<Resource, f64>;
@@ -134,13 +135,13 @@ impl Gauge {
         let (system, since) = (System::new()?, Instant::now());
         let mut gauge = Gauge { system, process, metrics, targets, since, cpu: Duration::ZERO };
         gauge.system.refresh_memory();
-        gauge.cpu = gauge.process().0;
+        gauge.cpu = usage::of(&mut gauge.system, process).0;
         Ok(gauge)
     }
 
     /// The load since the last call.
     pub fn read(&mut self, meter: &Meter) -> Load {
-        let (cpu, memory_bytes) = self.process();
+        let (cpu, memory_bytes) = usage::of(&mut self.system, self.process);
         let measured = Measured {
             elapsed: self.since.elapsed(),
             cpu: cpu.saturating_sub(self.cpu),
@@ -155,14 +156,6 @@ impl Gauge {
             metrics::gauge!("perfstream_load", "metric" => metric.name()).set(*share);
         }
         load
-    }
-
-    /// Processor time so far, and resident memory in bytes.
-    fn process(&mut self) -> (Duration, u64) {
-        let what = ProcessRefreshKind::nothing().with_cpu().with_memory();
-        self.system.refresh_processes_specifics(ProcessesToUpdate::Some(&[self.process]), false, what);
-        let process = self.system.process(self.process);
-        process.map_or_else(Default::default, |p| (Duration::from_millis(p.accumulated_cpu_time()), p.memory()))
     }
 
     fn memory_limit_bytes(&self) -> u64 {

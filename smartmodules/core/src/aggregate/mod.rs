@@ -36,7 +36,7 @@ mod tests;
 mod timers;
 mod window;
 
-pub use config::AggregateConfig;
+pub use config::{AggregateConfig, WindowConfig, WindowType};
 
 use crate::clock::Clock;
 use crate::config::Issues;

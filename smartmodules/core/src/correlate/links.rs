@@ -14,8 +14,8 @@
 //! key per series, 160 per pair; beyond the bounds the series or the pair unseen for longest is forgotten.
 //! Where it fails: an onset older than the newest of its series does not count.
 
-use super::binomial::tail;
 use crate::clock::NEVER;
+use crate::math::binomial::tail;
 use crate::stage::RestoreError;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};

@@ -19,7 +19,6 @@
 //! cause by more than `window` is another's.
 
 mod anomaly;
-mod binomial;
 mod config;
 mod graph;
 mod incident;

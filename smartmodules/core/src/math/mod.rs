@@ -3,6 +3,7 @@
 //! Deterministic: WASM gives the same bits as WASM, native differs only where `ln`, `exp` and the
 //! like come in (each file says where), by less than 1e-9. Saved and restored bit-exact.
 
+pub(crate) mod binomial;
 pub mod calibrated;
 pub mod encoder;
 pub mod forest;

@@ -130,6 +130,6 @@ impl Moments {
 }
 
 /// P(|T| ≥ t) for Student's T with t² = r²·freedom/(1 − r²).
-fn p_value(r2: f64, freedom: f64) -> Option<f64> {
+pub(crate) fn p_value(r2: f64, freedom: f64) -> Option<f64> {
     statrs::function::beta::checked_beta_reg(freedom / 2.0, 0.5, 1.0 - r2).ok().map(|p| p.clamp(0.0, 1.0))
 }

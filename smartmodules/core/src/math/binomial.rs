@@ -4,7 +4,7 @@ use statrs::function::beta::checked_beta_reg;
 
 /// P(K ≥ k), K binomial with n trials of probability p: the regularised incomplete beta function
 /// I(p; k, n − k + 1).
-pub(super) fn tail(k: u32, n: u32, p: f64) -> Option<f64> {
+pub(crate) fn tail(k: u32, n: u32, p: f64) -> Option<f64> {
     if k == 0 || p >= 1.0 {
         return Some(1.0);
     }
