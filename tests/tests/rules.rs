@@ -124,7 +124,14 @@ fn sources_are_tidy() {
                 }
             }
             // Those are run by `cargo xtask test` wherever there is the server.
-            let servers = ["a Fluvio server", "a mail server, aiosmtpd", "an Alertmanager", "a Prometheus"];
+            let servers = [
+                "a Fluvio server",
+                "a mail server, aiosmtpd",
+                "an Alertmanager",
+                "a Prometheus",
+                "Prometheus and node-exporter",
+                "the SDK of OpenTelemetry",
+            ];
             let on_a_server = servers.iter().any(|name| line.trim() == format!("#[ignore = \"needs {name}\"]"));
             if (code.trim_start().starts_with("#[ignore") && !on_a_server)
                 || code.contains(", ignore") && code.contains("cfg_attr")

@@ -7,6 +7,7 @@ pub mod fluvio;
 mod live;
 pub mod load;
 mod members;
+pub mod newest;
 pub mod records;
 pub mod requests;
 pub mod scale;

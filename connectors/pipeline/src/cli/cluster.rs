@@ -5,14 +5,14 @@ use anyhow::{Context, Result, bail};
 use clap::Args as ClapArgs;
 use perfstream::deploy::{self, Options, Step};
 use perfstream::modules::Modules;
+use perfstream::run;
+use perfstream::run::newest::newest;
 use perfstream::run::records::{PartitionRecord, SessionRecord, State, Status};
-use perfstream::{run, topics};
+use perfstream_log::Place;
 use perfstream_log::cluster::{ClusterTopics, Target};
-use perfstream_log::{Place, Read};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 #[derive(ClapArgs)]
 pub(super) struct ClusterArg {
@@ -204,41 +204,18 @@ pub(super) fn sessions(args: &SessionsArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The newest status records by key.
+/// A worker reports every five seconds: this many records are enough for hundreds of partitions.
+const LAST: i64 = 20_000;
+
 fn newest_records(told: &Told) -> Result<BTreeMap<String, Status>> {
-    // A cluster's client lives on its runtime.
-    let (_runtime, mut log) = match &told.data {
-        Some(dir) => (None, Place::embedded(dir)?),
+    match &told.data {
+        Some(dir) => newest(&mut Place::embedded(dir)?, LAST),
         None => {
-            let (runtime, topics) = told.cluster.connect()?;
-            (Some(runtime), Place::Cluster(Box::new(topics)))
-        }
-    };
-    if log.partitions(topics::STATUS)?.is_none() {
-        let maker = if told.data.is_some() { "perfstream run --data" } else { "perfstream deploy" };
-        bail!("there is no topic `{}`; `{maker}` makes it", topics::STATUS);
-    }
-    let mut newest = BTreeMap::new();
-    let extent = log.extent(topics::STATUS, 0)?;
-    // A worker reports every five seconds: this many records are enough for hundreds of partitions.
-    let mut at = (extent.end - 20_000).max(extent.start);
-    while at < extent.end {
-        match log.read(topics::STATUS, 0, at, 4 << 20, Duration::from_secs(10))? {
-            Read::Gap(range) => at = range.end,
-            Read::Records(records) if records.is_empty() => bail!("the status records cannot be read"),
-            Read::Records(records) => {
-                for record in records {
-                    at = record.offset + 1;
-                    let key = String::from_utf8_lossy(&record.key.unwrap_or_default()).into_owned();
-                    // Another version's record, or nobody's, says nothing here.
-                    if let Ok(value) = serde_json::from_slice(&record.value) {
-                        newest.insert(key, value);
-                    }
-                }
-            }
+            // The client lives on the runtime.
+            let (_runtime, topics) = told.cluster.connect()?;
+            newest(&mut Place::Cluster(Box::new(topics)), LAST)
         }
     }
-    Ok(newest)
 }
 
 fn age_s(timestamp: &str, now: i64) -> i64 {

@@ -248,11 +248,6 @@ impl Session {
         Session { record, partitions: BTreeMap::new() }
     }
 
-    /// When it was last told of.
-    pub fn timestamp(&self) -> &str {
-        &self.record.timestamp
-    }
-
     /// Takes what a partition tells, with its newest records.
     pub fn note(&mut self, partition: PartitionRecord, recent: Vec<(Kind, Value)>) {
         for (kind, value) in recent {
