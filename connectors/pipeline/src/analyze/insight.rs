@@ -18,7 +18,7 @@ const MAX_PAIRS: usize = 10;
 /// Which pattern of which series.
 pub type Patterns = Vec<(SeriesKey, perfstream_core::patterns::Pattern)>;
 
-/// The patterns of all series, and in words; the surest first.
+/// The patterns of all series, and in words: those of fields that are rated, then the others, the surest first.
 pub fn find(look: &Look, found: &Found) -> (Patterns, Vec<FoundPattern>, u64) {
     let all = found.series(look);
     let testable: Vec<&(SeriesKey, Series)> = all.iter().filter(|(_, series)| series.is_testable()).collect();
@@ -39,7 +39,9 @@ pub fn find(look: &Look, found: &Found) -> (Patterns, Vec<FoundPattern>, u64) {
         }
     }
     told.extend(pairs(look, found, &testable));
-    told.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
+    // That there is more traffic by day is as sure as that a page became slow, and nobody asked.
+    let rated = |metric: &str| look.fields.iter().any(|field| field.name == metric && field.poor.is_some());
+    told.sort_by(|a, b| rated(&b.metric).cmp(&rated(&a.metric)).then(b.confidence.total_cmp(&a.confidence)));
     (raw, told, testable.len() as u64)
 }
 

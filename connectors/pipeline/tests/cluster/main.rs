@@ -1,5 +1,6 @@
 //! perfstream and a real Fluvio cluster: one program, so that what waits in one test is used by another.
 
+mod analyze;
 mod collect;
 mod commands;
 mod deploy;

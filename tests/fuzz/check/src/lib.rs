@@ -6,6 +6,7 @@ mod source_files {
     pub mod check;
     pub mod detectors;
     pub mod diagnostic;
+    pub mod frameworks;
     pub mod model;
     pub mod registry;
     pub mod report;

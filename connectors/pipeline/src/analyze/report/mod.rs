@@ -234,7 +234,8 @@ pub fn text(analysis: &Analysis) -> String {
     for recommendation in &analysis.recommendations {
         let on = segment(&[], &recommendation.segment);
         let Recommendation { title, text: why, source, others, .. } = recommendation;
-        text.push_str(&format!("  do: {title} ({on}; {others} more): {why} {source}\n"));
+        let more = if *others > 0 { format!("; {others} more") } else { String::new() };
+        text.push_str(&format!("  do: {title} ({on}{more}): {why} {source}\n"));
     }
     text.push_str(&format!(
         "  {:.0} events/s, {:.0} ms in all, {} MiB\n",
