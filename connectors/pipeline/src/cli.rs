@@ -1,6 +1,7 @@
 //! Commands and their options.
 
 mod analyze;
+mod cat;
 mod cluster;
 mod collect;
 mod detect;
@@ -10,19 +11,16 @@ mod run;
 mod silence;
 mod sink;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use perfstream::chain::{ChainOptions, Placement};
 use perfstream::model::Pipeline;
 use perfstream::modules::Modules;
 use perfstream::plan::PlanSpec;
 use perfstream::{check, explain, schema, testing, transforms};
-use perfstream_log::embedded::Log;
-use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 /// Real-time performance analysis: pipelines of SmartModules over streams of events.
 #[derive(Parser)]
@@ -281,7 +279,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         }
         Command::Run(args) => run::run(&args, json),
         Command::Cat { topic, data, follow, from, meta } => {
-            cat(topic.as_deref(), &data, follow, from, meta)?;
+            cat::cat(topic.as_deref(), &data, follow, from, meta)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Transforms { files } => {
@@ -372,50 +370,4 @@ fn test(files: &Files, engine: &Engine, json: bool) -> Result<ExitCode> {
     }
     print(&format!("{passed} passed, {failed} failed\n"))?;
     Ok(if failed > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
-}
-
-fn cat(topic: Option<&str>, data: &std::path::Path, follow: bool, from: i64, meta: bool) -> Result<()> {
-    if !data.join("log.db").exists() {
-        bail!("there is no embedded log in {}", data.display());
-    }
-    let log = Log::open(data)?;
-    let topics = log.topics()?;
-    let Some(topic) = topic else {
-        return topics.iter().try_for_each(|name| print(&format!("{name}\n")));
-    };
-    if !topics.iter().any(|t| t == topic) && !follow {
-        bail!("no topic `{topic}`; the log has {}", topics.join(", "));
-    }
-    let mut next: BTreeMap<u32, i64> = BTreeMap::new();
-    loop {
-        let mut idle = true;
-        for partition in log.partitions(topic)? {
-            let place = next.entry(partition).or_insert(from);
-            let records = log.read(topic, partition, *place, 1000)?;
-            let mut out = std::io::stdout().lock();
-            for record in &records {
-                *place = record.offset + 1;
-                if meta {
-                    let key = record.key.as_ref().map(|k| String::from_utf8_lossy(k));
-                    write!(
-                        out,
-                        "{partition}\t{}\t{}\t{}\t",
-                        record.offset,
-                        record.log_time_ms,
-                        key.unwrap_or_default()
-                    )?;
-                }
-                out.write_all(&record.value)?;
-                out.write_all(b"\n")?;
-            }
-            out.flush().context("standard output")?;
-            idle &= records.is_empty();
-        }
-        if idle && !follow {
-            return Ok(());
-        }
-        if idle {
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    }
 }

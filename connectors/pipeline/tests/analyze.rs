@@ -7,6 +7,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 const PIPELINES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../pipelines/web-vitals.yaml");
+/// 2026-01-05T18:00:00Z
+const FAULT_US: i64 = 1_767_636_000_000_000;
 const ANALYZE: [&str; 5] = ["analyze", "lcp-stream", PIPELINES, "--analyzer", "lcp"];
 const REPORT: [&str; 6] = [PIPELINES, "--stream", "lcp-stream", "--analyzer", "lcp", "--data"];
 
@@ -26,7 +28,7 @@ fn refused(args: &[&str]) -> String {
     String::from_utf8_lossy(&out.stderr).into_owned()
 }
 
-/// Half a day of page views of two pages; from 10:00 on all take thrice as long, and the rendering is what takes long.
+/// A day of page views of two pages; from 18:00 on all take thrice as long, and the rendering is what takes long.
 fn events(dir: &Path) -> Log {
     let (events, labels) = (dir.join("events.jsonl"), dir.join("labels.jsonl"));
     let path = |path: &Path| path.to_string_lossy().into_owned();
@@ -35,7 +37,7 @@ fn events(dir: &Path) -> Log {
         "--metric",
         "lcp",
         "--duration",
-        "12h",
+        "24h",
         "--rate",
         "3000",
         "--seed",
@@ -45,7 +47,7 @@ fn events(dir: &Path) -> Log {
         "--start",
         "2026-01-05T00:00:00Z",
         "--fault",
-        "step@10h+2h:3",
+        "step@18h+6h:3",
         "--out",
         &path(&events),
         "--labels",
@@ -118,14 +120,13 @@ fn the_fault_is_found_told_and_stored_once() {
     for key in KEYS {
         assert!(first.pointer(key).is_some_and(|value| !value.is_null()), "{key}");
     }
-    // That there are more page views by day than by night is a shift too.
-    let of_lcp = |p: &&Value| p["type"] == "level-shift" && p["metric"] == "p75_lcp";
-    let shift = first["data"]["patterns"].as_array().into_iter().flatten().find(of_lcp);
-    let shift = shift.unwrap_or_else(|| panic!("{:#}", first["data"]["patterns"]));
-    let at = shift["numbers"]["atUs"].as_i64().unwrap_or_default();
-    // 10:00, within two windows.
-    assert!((at - 1_767_607_200_000_000).abs() <= 600_000_000, "{shift}");
-    assert!(shift["confidence"].as_f64().is_some_and(|x| x > 0.99));
+    let all = first["data"]["patterns"].as_array().cloned().unwrap_or_default();
+    let shifts: Vec<&Value> = all.iter().filter(|p| p["type"] == "level-shift" && p["metric"] == "p75_lcp").collect();
+    // 18:00, within half an hour: small segments are noisy.
+    let near = |p: &&&Value| (p["numbers"]["atUs"].as_i64().unwrap_or_default() - FAULT_US).abs() <= 1_800_000_000;
+    let told = shifts.iter().filter(near).count();
+    assert!(told >= 3 && 2 * told > shifts.len(), "{shifts:#?}");
+    assert!(shifts.iter().all(|p| p["confidence"].as_f64().is_some_and(|x| x >= 0.99)));
     assert!(first["alerts"].as_array().is_some_and(|alerts| alerts.iter().any(|a| a["rule"] == "LCP Degradation")));
     let rules: Vec<&str> =
         first["recommendations"].as_array().into_iter().flatten().filter_map(|r| r["rule"].as_str()).collect();
@@ -134,7 +135,7 @@ fn the_fault_is_found_told_and_stored_once() {
     let again = json_of(&[]);
     assert_eq!(again["id"], first["id"]);
     assert_eq!(again["data"], first["data"]);
-    let slow = json_of(&["--from", "2026-01-05T10:30:00Z"]);
+    let slow = json_of(&["--from", "2026-01-05T18:30:00Z"]);
     assert_ne!(slow["id"], first["id"]);
     let rules: Vec<&str> =
         slow["recommendations"].as_array().into_iter().flatten().filter_map(|r| r["rule"].as_str()).collect();

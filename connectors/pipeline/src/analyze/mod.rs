@@ -189,7 +189,7 @@ pub fn shortened(mut analysis: Analysis, limit: usize) -> Analysis {
 fn facts(
     look: &Look,
     found: &Found,
-    (patterns, mut parts): (&insight::Patterns, BTreeMap<String, Vec<(String, Value)>>),
+    (patterns, mut parts): (&insight::Patterns, parts::PartFacts),
     (anomalies, alerts, predictions): (&[Value], &[Value], &[Value]),
 ) -> Vec<rules::Segment> {
     let main = look.main().map(|field| field.name.clone()).unwrap_or_default();

@@ -51,6 +51,9 @@ const METRICS: [Metric; 4] = [
 /// Sums of means times events, and events, by segment and part.
 type Sums = BTreeMap<String, BTreeMap<&'static str, (f64, f64)>>;
 
+/// Facts about the parts, by segment.
+pub type PartFacts = BTreeMap<String, Vec<(String, Value)>>;
+
 /// Collects the parts while an analysis runs.
 pub struct Parts {
     spec: Option<ChainSpec>,
@@ -112,7 +115,7 @@ impl Parts {
 
     /// Closes the windows; facts by segment: the mean of each part (`NAME`), its share of all (`NAME_share`), and the
     /// part to mend (`METRIC_part`).
-    pub fn finish(mut self, look: &Look, bounds: Bounds) -> Result<BTreeMap<String, Vec<(String, Value)>>> {
+    pub fn finish(mut self, look: &Look, bounds: Bounds) -> Result<PartFacts> {
         let end = Tick { time: 0, offset: -1, end_of_input: true };
         for chain in self.chains.values_mut() {
             let (sums, metric) = (&mut self.sums, self.metric);

@@ -5,7 +5,7 @@
 //! at most [`MAX_SERIES`] series and [`MAX_RECORDS`] records of a kind; what is beyond is counted.
 
 use super::look::{Look, labels};
-use super::parts::Parts;
+use super::parts::{PartFacts, Parts};
 use crate::chain::ChainOptions;
 use crate::detect::topic::read;
 use crate::output::Emission;
@@ -134,7 +134,7 @@ pub fn scan(
     (bounds, limit, progress): (Bounds, usize, bool),
     place: &mut Place,
     options: &ChainOptions,
-) -> Result<(Found, BTreeMap<String, Vec<(String, Value)>>)> {
+) -> Result<(Found, PartFacts)> {
     let topic = &plan.input_topic;
     let Some(partitions) = place.partitions(topic)? else { bail!("no topic `{topic}`") };
     let extents = (0..partitions).map(|p| place.extent(topic, p)).collect::<Result<Vec<_>>>()?;
