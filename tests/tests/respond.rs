@@ -18,10 +18,9 @@ use perfstream_sink::config::Receivers;
 use perfstream_sink::journal::Journal;
 use perfstream_sink::secret::Secrets;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Key and body of what the receiver got.
 type Got = Arc<Mutex<Vec<(String, Value)>>>;
@@ -96,16 +95,9 @@ impl World {
 
     fn respond(&self) {
         let options = RunOptions {
-            inputs: BTreeMap::new(),
             data: Some(self.dir.path().into()),
-            out: None,
-            follow: false,
-            partitions: 1,
-            progress: false,
-            checkpoint: Duration::from_secs(10),
-            retain: 3,
             chain: ChainOptions { modules: perfstream_tests::modules(), ..ChainOptions::default() },
-            session: None,
+            ..RunOptions::default()
         };
         run(std::slice::from_ref(&self.plan), &options).expect("a run");
     }

@@ -5,7 +5,7 @@
 //! nothing to what these do: `check` holds its lists to them, and a run tells in its session which
 //! frameworks its pipelines belong to.
 
-use crate::model::{DocumentKind, Name, Uses};
+use crate::model::{DocumentKind, Name, steps};
 use crate::yaml::Node;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -88,11 +88,4 @@ impl Part {
             Part::Dashboard => with("dashboard", "id").collect(),
         }
     }
-}
-
-/// Steps of a pipeline that use one of our stages.
-fn steps<'n>(document: &'n Node, stage: &'static str) -> impl Iterator<Item = &'n Node> {
-    let uses =
-        move |step: &&Node| step.get("uses").and_then(Node::str).and_then(Uses::parse).is_some_and(|u| u.name == stage);
-    document.get("transforms").into_iter().flat_map(Node::items).filter(uses)
 }

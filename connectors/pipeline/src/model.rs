@@ -145,6 +145,13 @@ impl<'a> Uses<'a> {
     }
 }
 
+/// Steps of a pipeline's document that use a stage of this name.
+pub fn steps<'n>(document: &'n Node, stage: &'static str) -> impl Iterator<Item = &'n Node> {
+    let uses =
+        move |step: &&Node| step.get("uses").and_then(Node::str).and_then(Uses::parse).is_some_and(|u| u.name == stage);
+    document.get("transforms").into_iter().flat_map(Node::items).filter(uses)
+}
+
 /// The version of this file format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum ApiVersion {

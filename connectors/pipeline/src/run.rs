@@ -60,6 +60,24 @@ pub struct RunOptions {
     pub session: Option<SessionRecord>,
 }
 
+impl Default for RunOptions {
+    /// To the end of what is there, one partition, and the defaults of a pipeline's `checkpoint`.
+    fn default() -> RunOptions {
+        RunOptions {
+            inputs: BTreeMap::new(),
+            data: None,
+            out: None,
+            follow: false,
+            partitions: 1,
+            progress: false,
+            checkpoint: Duration::from_secs(10),
+            retain: 3,
+            chain: ChainOptions::default(),
+            session: None,
+        }
+    }
+}
+
 /// Runs pipelines over their inputs; one summary each.
 pub fn run(plans: &[Plan], options: &RunOptions) -> Result<Vec<Summary>> {
     if let Some(dir) = &options.data {

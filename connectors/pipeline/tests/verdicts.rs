@@ -1,6 +1,5 @@
 //! Verdicts in a pipeline's inbox on the embedded log: seen once, at one place, and again by a replay.
 
-use perfstream::chain::ChainOptions;
 use perfstream::check::check_files;
 use perfstream::plan::Plan;
 use perfstream::run::{RunOptions, run};
@@ -8,9 +7,7 @@ use perfstream::summary::Summary;
 use perfstream_log::NewRecord;
 use perfstream_log::embedded::{Log, StoredSnapshot};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 
 const PIPELINE: &str = r"
 apiVersion: perfstream/v1
@@ -43,18 +40,7 @@ fn append(dir: &Path, topic: &str, records: &[NewRecord]) {
 }
 
 fn go_on(dir: &Path, plan: &Plan) -> Summary {
-    let options = RunOptions {
-        inputs: BTreeMap::new(),
-        data: Some(dir.into()),
-        out: None,
-        follow: false,
-        partitions: 1,
-        progress: false,
-        checkpoint: Duration::from_secs(10),
-        retain: 3,
-        chain: ChainOptions::default(),
-        session: None,
-    };
+    let options = RunOptions { data: Some(dir.into()), ..RunOptions::default() };
     run(std::slice::from_ref(plan), &options).expect("a run").remove(0)
 }
 

@@ -150,16 +150,11 @@ fn work(place: &str, args: &Args) -> Result<ExitCode> {
         false => {
             let pipeline = pipeline(false)?;
             let options = RunOptions {
-                inputs: BTreeMap::new(),
                 data: Some(place.into()),
-                out: None,
-                follow: false,
                 partitions: PARTITIONS,
-                progress: false,
                 checkpoint: Duration::from_millis(300),
-                retain: 3,
                 chain: chain(),
-                session: None,
+                ..RunOptions::default()
             };
             run::run(&[Plan::new(&pipeline)?], &options)?
         }

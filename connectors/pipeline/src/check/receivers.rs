@@ -3,7 +3,7 @@
 use super::Document;
 use crate::detectors::ENVELOPE;
 use crate::diagnostic::{Diagnostic, did_you_mean, list};
-use crate::model::{DocumentKind, Uses};
+use crate::model::{DocumentKind, steps};
 use crate::source::Source;
 use crate::yaml::Node;
 use perfstream_core::Issue;
@@ -61,17 +61,10 @@ pub fn names(documents: &[Document], out: &mut Vec<Diagnostic>) {
 
 /// The ids in `notification` of a pipeline's alert rules, and in the actions of its `respond` rules.
 fn named(pipeline: &Node) -> impl Iterator<Item = &Node> {
-    let transforms = pipeline.get("transforms").map_or(&[][..], Node::items).iter();
-    let rules = transforms.flat_map(|transform| {
-        let stage = transform.get("uses").and_then(Node::str).and_then(Uses::parse).map_or("", |uses| uses.name);
-        let rules = transform.get("with").and_then(|with| with.get("rules")).map_or(&[][..], Node::items);
-        rules.iter().map(move |rule| (stage, rule))
-    });
-    rules.flat_map(|(stage, rule)| {
-        let alert = rule.get("notification").filter(|_| stage == "alert").map_or(&[][..], Node::items);
-        let acts = ["action", "rollback"].into_iter().filter(move |_| stage == "respond");
-        alert.iter().chain(acts.filter_map(|key| rule.get(key)?.get("receiver")))
-    })
+    let rules = |stage| steps(pipeline, stage).filter_map(|step| step.get("with")?.get("rules")).flat_map(Node::items);
+    let told = rules("alert").filter_map(|rule| rule.get("notification")).flat_map(Node::items);
+    let acts = rules("respond").flat_map(|rule| ["action", "rollback"].into_iter().filter_map(|key| rule.get(key)));
+    told.chain(acts.filter_map(|act| act.get("receiver")))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! A request of the stage `respond`, as its record says it, and what is told of its outcome.
 
+use crate::format::cloudevents::percent;
 use perfstream_core::time::TimeParser;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -77,10 +78,4 @@ impl Request {
         let rollback = self.step == "rollback_requested";
         json!({ "type": "outcome", "action_id": self.action_id, "rollback": rollback, "done": done, "message": message })
     }
-}
-
-/// A segment of a URI reference.
-fn percent(text: &str) -> String {
-    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-._~".contains(b);
-    text.bytes().map(|b| if plain(&b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
