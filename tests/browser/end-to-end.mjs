@@ -1,12 +1,9 @@
 // A slow page, all the way to a receiver and to the live page, and back with a verdict: through the embedded log,
 // and through a Fluvio cluster.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { browser, cluster, here, open, place, receiver, run, start, until } from './parts.mjs';
-
-const axe = readFileSync(here('node_modules/axe-core/axe.min.js'), 'utf8');
+import { browser, cluster, here, open, place, receiver, run, serious, start, until } from './parts.mjs';
 
 /** Where the topics are, what commands need there beside, and how to read the pipeline's requests. */
 const EMBEDDED = {
@@ -68,12 +65,6 @@ async function visit(chromium, collector) {
   // What a page sends when it is left would not arrive if its context were closed now.
   await page.goto('about:blank');
   assert.deepEqual(page.complaints, []);
-}
-
-async function complaints(page) {
-  await page.evaluate(axe);
-  const { violations } = await page.evaluate(() => axe.run());
-  return violations.filter(({ impact }) => ['serious', 'critical'].includes(impact)).map(({ id, nodes }) => `${id}: ${nodes[0].html}`);
 }
 
 /** The alert at the receiver and on the page, down to the record of the visit, and a verdict back. */
@@ -141,11 +132,11 @@ export const tests = {
         for (const width of [1440, 390]) {
           const page = await open(chromium, address, { viewport: { width, height: 900 }, colorScheme, bypassCSP: true });
           await page.locator('#banner button').first().waitFor({ timeout: 60_000 });
-          assert.deepEqual(await complaints(page), [], `${colorScheme} ${width}`);
+          assert.deepEqual(await serious(page), [], `${colorScheme} ${width}`);
           await page.keyboard.press('a');
           await page.keyboard.press('Enter');
           await page.locator('#detail[open]').waitFor();
-          assert.deepEqual(await complaints(page), [], `${colorScheme} ${width}, the dialog`);
+          assert.deepEqual(await serious(page), [], `${colorScheme} ${width}, the dialog`);
           const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
           assert.ok(wide <= 0, `${width}: ${wide} pixels stand out`);
           await page.context().close();

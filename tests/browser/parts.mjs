@@ -1,6 +1,6 @@
 // What the tests are made of: perfstream's processes, a cluster, a receiver, a browser, and waiting with an end.
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -128,4 +128,11 @@ export async function open(browser, url, options = {}) {
   page.on('console', (message) => message.type() === 'error' && page.complaints.push(message.text()));
   await page.goto(url);
   return page;
+}
+
+/** What axe finds serious on a page. */
+export async function serious(page) {
+  await page.evaluate(readFileSync(here('node_modules/axe-core/axe.min.js'), 'utf8'));
+  const { violations } = await page.evaluate(() => axe.run());
+  return violations.filter(({ impact }) => ['serious', 'critical'].includes(impact)).map(({ id, nodes }) => `${id}: ${nodes[0].html}`);
 }

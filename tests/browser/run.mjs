@@ -1,11 +1,12 @@
 // Runs the tests one after the other; the last line is `N passed, N failed`, and `, N skipped` if any were.
 import { tests as end } from './end-to-end.mjs';
+import { tests as operations } from './operations.mjs';
 import { Skipped } from './parts.mjs';
 import { tests as script } from './script.mjs';
 import { tests as keys } from './six-keys.mjs';
 
 let [passed, failed, skipped] = [0, 0, 0];
-for (const [name, test] of Object.entries({ ...script, ...end, ...keys })) {
+for (const [name, test] of Object.entries({ ...script, ...end, ...keys, ...operations })) {
   try {
     await test();
     passed += 1;

@@ -1,5 +1,5 @@
-//! `cargo xtask kill`: workers are killed, paused and cut off while they run the shipped LCP pipeline;
-//! the outputs must be those of a run without faults, and the counters exact.
+//! `cargo xtask kill`: workers are killed, paused and cut off while they run the shipped LCP pipeline, with the stages
+//! for incidents and responses in it; the outputs must be those of a run without faults, and the counters exact.
 //!
 //! Embedded: the records of every topic equal those of a clean run, in order. Cluster: the set of
 //! records equals what the input and the control topic say (`exact::audit`); kills alone leave no
@@ -46,6 +46,35 @@ const EMBEDDED_POINTS: [&str; 2] = ["live_before_commit", "live_after_commit"];
 /// Events before each kill.
 const EVENTS_PER_ROUND: u64 = 1500;
 const PARTITIONS: u32 = 2;
+/// What is put into the shipped chain, and before which of its lines: so all stages with state are killed.
+const MORE_STAGES: [(&str, &str); 2] = [
+    (
+        "  - uses: perfstream/alert@",
+        "  - uses: perfstream/correlate@0.1.0
+    with: { service: page, shared: [], window: 10m, update_every: 30s, resolve_after: 20m }
+",
+    ),
+    (
+        "  # What the live page shows",
+        "  - uses: perfstream/respond@0.1.0
+    with:
+      dry_run: false
+      rules:
+        - name: scale
+          on: alert
+          target: \"{labels.page}\"
+          action: { kind: scale, receiver: scaler, name: \"{labels.page}\", replicas: 3 }
+          cooldown: 2m
+          blast_radius: { max: 3, within: 5m }
+          verify: { within: 5m }
+        - name: note
+          on: incident
+          target: \"{cause}\"
+          action: { kind: record, topic: notes, body: { text: \"{summary}\" } }
+          approval: { timeout: 5m }
+",
+    ),
+];
 
 #[derive(Parser, Clone)]
 struct Args {
@@ -98,11 +127,15 @@ fn main() -> Result<ExitCode> {
     Ok(if result.is_ok() != failed_as_it_should { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The shipped LCP pipeline with a snapshot every 300 ms; without `dedupe`, which keeps state, where the
+/// The shipped LCP pipeline with [`MORE_STAGES`] and a snapshot every 300 ms; without `dedupe`, which keeps state, where the
 /// SPU is to run its front.
 fn pipeline(prefilter: bool) -> Result<Pipeline> {
     let path = perfstream_tests::root().join("pipelines/web-vitals.yaml");
-    let text = std::fs::read_to_string(&path)?.replace("interval: 10s", "interval: 300ms");
+    let mut text = std::fs::read_to_string(&path)?.replace("interval: 10s", "interval: 300ms");
+    for (line, stages) in MORE_STAGES {
+        // The first document is LCP's.
+        text.insert_str(text.find(line).with_context(|| format!("no `{line}`"))?, stages);
+    }
     let report = check::check_text(&path.display().to_string(), &text);
     ensure!(!report.is_error(), "{}", report.render(false));
     let lcp = report.into_pipelines().into_iter().find(|p| p.meta.name.to_string() == "lcp");

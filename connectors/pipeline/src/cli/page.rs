@@ -3,7 +3,7 @@
 use super::place::place;
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use perfstream_sink::page::{Connect, Page, PageOptions};
+use perfstream_sink::page::{Connect, Page, PageOptions, Topics};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,6 +25,9 @@ pub struct PageArgs {
     /// Topic with dashboard records, for the page and for `remote_write`
     #[arg(long, value_name = "TOPIC", default_value = "dashboards")]
     dashboards: String,
+    /// Topic with insights, for the page
+    #[arg(long, value_name = "TOPIC", default_value = "insights")]
+    insights: String,
 }
 
 /// A page that is served.
@@ -51,8 +54,11 @@ impl PageArgs {
             listen,
             hosts: self.hosts.clone(),
             token: self.token_file.as_deref().map(token).transpose()?,
-            topic: self.dashboards.clone(),
-            status_topic: perfstream::topics::STATUS.into(),
+            topics: Topics {
+                dashboards: self.dashboards.clone(),
+                status: perfstream::topics::STATUS.into(),
+                insights: self.insights.clone(),
+            },
         };
         let page = runtime.block_on(Page::bind(options, connect))?;
         eprintln!("the page is at http://{}/", page.address()?);

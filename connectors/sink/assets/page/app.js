@@ -1,9 +1,11 @@
 // The live page: reads the stream, keeps the store, shows one dashboard.
 
 import { el, setAttribute, setText, time } from './dom.js';
-import { Detail, fillBanner, firing, Health, labelsOf, Timeline } from './events.js';
+import { Detail } from './detail.js';
+import { fillBanner, firing, Health, labelsOf, Timeline, waiting } from './events.js';
+import { Insights } from './insights.js';
 import { TimeSeries } from './series.js';
-import { Store } from './store.js';
+import { ALONE, Store } from './store.js';
 import { Current, HeatMap } from './values.js';
 
 const $ = (id) => document.getElementById(id);
@@ -14,8 +16,8 @@ const RANGES = { 900: '15 minutes', 3600: '1 hour', 21600: '6 hours', 86400: '24
 const DEFAULT_RANGE = 3600;
 let shown = null; // the dashboard, its revision and its panels
 let source = null;
-let waiting = null;
 let drawnAt = 0;
+let [dirty, drawing, wake] = [false, false, null];
 
 function announce(text) {
   setText($('live'), text);
@@ -33,6 +35,7 @@ function open() {
   const on = (name, take) => source.addEventListener(name, (event) => { take(JSON.parse(event.data)); schedule(); });
   on('snapshot', (snapshot) => { store.takeSnapshot(snapshot); shown = null; });
   on('frame', (record) => store.takeRecord(record).forEach(alarm));
+  on('event', (event) => store.takeEvent(event));
   on('health', (row) => { store.takeHealth(row); detail.showHealth(); });
   on('verdict', (verdict) => { store.takeVerdict(verdict); detail.showVerdict(); });
   source.addEventListener('behind', open);
@@ -44,15 +47,38 @@ function range() {
   return Number(chosen['time-range'] ?? DEFAULT_RANGE);
 }
 
-/** At most one drawing each refresh interval, and none while nobody looks. */
-function schedule() {
-  if (waiting || document.hidden) return;
-  const pause = Math.max(0, drawnAt + refresh() - performance.now());
-  waiting = setTimeout(() => requestAnimationFrame(() => {
-    waiting = null;
-    drawnAt = performance.now();
-    draw();
-  }), pause);
+/** Something has changed. At most one drawing each refresh interval, and none while nobody looks. */
+async function schedule() {
+  dirty = true;
+  if (drawing) return;
+  drawing = true;
+  try {
+    while (dirty && !document.hidden) {
+      await pause(drawnAt + refresh() - performance.now());
+      [dirty, drawnAt] = [false, performance.now()];
+      await draw();
+    }
+  } finally {
+    drawing = false;
+  }
+}
+
+function pause(ms) {
+  return new Promise((done) => {
+    wake = done;
+    setTimeout(done, Math.max(0, ms));
+  });
+}
+
+/** Draws now, not when it is time. */
+function redraw() {
+  drawnAt = 0;
+  schedule();
+  wake?.();
+}
+
+function frame() {
+  return new Promise(requestAnimationFrame);
 }
 
 /** The layout's refreshRate, as `1s` or `1m30s`, in milliseconds. */
@@ -62,21 +88,29 @@ function refresh() {
   return shown ? parts.reduce((sum, [, n, unit]) => sum + Number(n) * units[unit], 0) : 0;
 }
 
-function draw() {
+/** Each panel in a frame of its own: whoever types or scrolls does not wait for all of them. */
+async function draw() {
   const ids = [...store.layouts.keys()].sort();
   if (!ids.length) return;
   const id = ids.includes(chosen.dashboard) ? chosen.dashboard : ids[0];
   if (shown?.id !== id || shown.revision !== store.revision) build(id, ids);
   const place = { range: range(), now: store.newest || Date.now() };
   const stories = store.stories().filter(({ last }) => matches(labelsOf(last)));
-  for (const { panel, view } of shown.panels) {
+  const fires = firing(stories, shown.layout);
+  const waits = shown.layout.interactivity.approve ? waiting(stories) : [];
+  fillBanner($('banner'), fires, waits, store, (story) => detail.open(story, shown.layout));
+  const count = fires.length + waits.length;
+  document.title = count ? `(${count}) ${shown.name}` : shown.name;
+  const now = shown;
+  for (const { panel, view } of now.panels) {
+    await frame();
+    // Another dashboard or filter has been chosen meanwhile.
+    if (shown !== now) return;
     if (panel.type === 'timeline') view.update(stories, store, place);
     else if (panel.type === 'health') view.update(store.health);
+    else if (panel.type === 'insights') view.update([...store.insights.values()].filter((insight) => matches(labelsOf(insight))));
     else view.update(seriesOf(panel), place);
   }
-  const fires = firing(stories, shown.layout);
-  fillBanner($('banner'), fires, store, (story) => detail.open(story, shown.layout));
-  document.title = fires.length ? `(${fires.length}) ${shown.name}` : shown.name;
   if (store.newest) setAttribute($('link'), 'title', `newest value: ${time(store.newest)}`);
   fillFilters();
   follow();
@@ -122,20 +156,19 @@ function build(id, ids) {
 }
 
 function wanted(panel) {
-  const alone = panel.type === 'timeline' || panel.type === 'health';
-  return alone || [['metric', panel.metric ?? panel.field], ['framework', panel.framework]]
+  return ALONE.includes(panel.type) || [['metric', panel.metric ?? panel.field], ['framework', panel.framework]]
     .every(([name, value]) => !shown.layout.filters.includes(name) || !chosen[name] || chosen[name] === value);
 }
 
 function section(panel, at) {
-  const titles = { timeline: 'Alerts and anomalies', health: 'Pipelines' };
+  const titles = { timeline: 'Alerts and anomalies', insights: 'Insights', health: 'Pipelines' };
   const own = { ...panel, title: panel.title ?? titles[panel.type] ?? panel.metric ?? panel.field };
   const makers = {
     current: () => new Current(own), 'heat-map': () => new HeatMap(own), 'time-series': () => new TimeSeries(own, shown.layout.interactivity),
-    timeline: () => new Timeline(own, (story) => detail.open(story, shown.layout)), health: () => new Health(own),
+    timeline: () => new Timeline(own, (story) => detail.open(story, shown.layout)), insights: () => new Insights(own), health: () => new Health(own),
   };
   const view = makers[panel.type]();
-  view.onchange = schedule;
+  view.onchange = redraw;
   shown.panels.push({ panel: own, view });
   return el('section', { class: `panel ${panel.type}`, 'aria-labelledby': `panel-${at}` }, el('h2', { id: `panel-${at}` }, own.title), view.element);
 }
@@ -169,8 +202,7 @@ function choose(name, value) {
   history.replaceState(null, '', `#${new URLSearchParams(chosen)}`);
   if (['metric', 'framework', 'dashboard'].includes(name)) shown = null;
   if (name === 'time-range') open();
-  drawnAt = 0;
-  schedule();
+  redraw();
 }
 
 /** An alert has begun to fire. */
@@ -199,7 +231,7 @@ function nextTheme() {
   const order = ['auto', 'light', 'dark'];
   localStorage.theme = order[(order.indexOf(document.documentElement.dataset.theme) + 1) % 3];
   setTheme(localStorage.theme);
-  schedule();
+  redraw();
 }
 
 $('theme').addEventListener('click', nextTheme);

@@ -12,9 +12,11 @@ export function el(name, attributes = {}, ...children) {
   return element;
 }
 
-/** Sets a text where it has changed: the browser lays out nothing for the rest. */
+/** Sets a text where it has changed, in the node that is there: the browser lays out nothing for the rest. */
 export function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
+  const node = element.firstChild;
+  if (node?.nodeType !== Node.TEXT_NODE || node.nextSibling) element.textContent = text;
+  else if (node.data !== text) node.data = text;
 }
 
 /** Sets an attribute where it has changed. */

@@ -188,8 +188,18 @@ function forecast(series, from) {
   return [rows.map((row) => row[0] / 1000), rows.map((row) => row[1]), rows.map(low), rows.map((row) => row[3])];
 }
 
-/** Text, grid, range, what is foreseen, anomaly and lines, as the style sheet has them now. */
+let known = { theme: null, colours: [] };
+const dark = matchMedia('(prefers-color-scheme: dark)');
+
+/** Text, grid, range, what is foreseen, anomaly and lines, as the style sheet has them now. Asked once for each theme: a
+ *  question makes the browser work out the styles of all that has changed. */
 function colours() {
+  const theme = `${document.documentElement.dataset.theme} ${dark.matches}`;
+  if (theme !== known.theme) known = { theme, colours: asked() };
+  return known.colours;
+}
+
+function asked() {
   const style = getComputedStyle(document.documentElement);
   const names = ['text', 'grid', 'range', 'foreseen', 'poor', 'line-0', 'line-1', 'line-2', 'line-3', 'line-4', 'line-5'];
   return names.map((name) => style.getPropertyValue(`--${name}`).trim());

@@ -4,8 +4,15 @@
  *  there is none: [the time it is for, value, low, high]. */
 export const T = 0, VALUE = 1, COUNT = 2, EXPECTED = 3, LOW = 4, HIGH = 5, PREDICTION = 6, ANOMALY = 7, OFFSET = 8;
 
+/** Panels that show no field; one of each is enough. */
+export const ALONE = ['timeline', 'insights', 'health'];
+
+/** What the records of one story have in common. */
+const IDS = { alert: 'alert_id', anomaly: 'anomaly_id', incident: 'incident_id', action: 'action_id' };
+
 const MAX_POINTS = 2880;
 const MAX_EVENTS = 2000;
+const MAX_INSIGHTS = 500;
 
 export class Store {
   constructor() {
@@ -16,6 +23,7 @@ export class Store {
     this.layouts = new Map(); // dashboard → Map(pipeline → layout)
     this.series = new Map(); // key → series
     this.events = new Map(); // id → event, oldest first
+    this.insights = new Map(); // id → insight, oldest first
     this.health = new Map(); // pipeline/partition → row
     this.verdicts = new Map(); // alert or anomaly → verdict
     this.newest = 0;
@@ -79,10 +87,11 @@ export class Store {
 
   /** False if it was known. */
   takeEvent(event) {
+    const [list, most] = event.kind === 'insight' ? [this.insights, MAX_INSIGHTS] : [this.events, MAX_EVENTS];
     const id = event.id ?? JSON.stringify(event);
-    if (this.events.has(id)) return false;
-    this.events.set(id, event);
-    if (this.events.size > MAX_EVENTS) this.events.delete(this.events.keys().next().value);
+    if (list.has(id)) return false;
+    list.set(id, event);
+    if (list.size > most) list.delete(list.keys().next().value);
     return true;
   }
 
@@ -94,11 +103,11 @@ export class Store {
     this.verdicts.set(id, verdict);
   }
 
-  /** The newest record of every alert and anomaly, the newest first. */
+  /** The first and the newest record of every alert, anomaly, incident and action, the newest first. */
   stories() {
     const stories = new Map();
     for (const event of this.events.values()) {
-      const id = event.alert_id && event.kind === 'alert' ? event.alert_id : event.anomaly_id ?? event.id;
+      const id = event[IDS[event.kind]] ?? event.id;
       const story = stories.get(id) ?? { id, first: event };
       stories.delete(id);
       stories.set(id, { ...story, last: event });
@@ -115,13 +124,22 @@ export class Store {
     const panels = [];
     for (const [pipeline, layout] of order) {
       for (const panel of layout.visualizations) {
-        const alone = panel.type === 'timeline' || panel.type === 'health';
-        if (alone && panels.some((other) => other.type === panel.type)) continue;
+        if (ALONE.includes(panel.type) && panels.some((other) => other.type === panel.type)) continue;
         panels.push({ ...panel, pipeline, framework: layout.framework });
       }
     }
     return { id, layout: main[1], panels, frameworks: layouts.map(([, layout]) => layout.framework) };
   }
+}
+
+/** Does an action wait for somebody to approve it? */
+export function isWaiting(event) {
+  return event.kind === 'action' && event.step === 'awaiting_approval';
+}
+
+/** Does it go on? */
+export function isOpen(event) {
+  return isFiring(event) || isWaiting(event) || ['open', 'updated'].includes(event.state);
 }
 
 export function isFiring(event) {

@@ -1,7 +1,7 @@
 // Panels of newest values: the list with ratings, and the heat map.
 
-import { badge, el, labelText, number, rating, RATINGS, setAttribute, setText } from './dom.js';
-import { ANOMALY, COUNT, EXPECTED, T, VALUE } from './store.js';
+import { badge, el, labelText, number, rating, RATINGS, setText } from './dom.js';
+import { ANOMALY, COUNT, EXPECTED, VALUE } from './store.js';
 
 /** Rows that a list shows before it is asked for all. */
 const SHOWN = 8;
@@ -84,6 +84,11 @@ export class Current {
   }
 }
 
+/** A label of a series as text. */
+function label(series, name) {
+  return String(series.labels[name] ?? '–');
+}
+
 /** The newest values by two fields. */
 export class HeatMap {
   constructor(panel) {
@@ -99,38 +104,41 @@ export class HeatMap {
   }
 
   update(list) {
-    const cells = new Map();
-    for (const { series, point } of newest(list).reverse()) {
-      // The worst of several series in one cell stands.
-      cells.set(this.place(series), { value: point[VALUE], time: point[T] });
-    }
-    const of = (name) => [...new Set(list.map((series) => String(series.labels[name] ?? '–')))].sort();
+    const of = (name) => [...new Set(list.map((series) => label(series, name)))].sort();
     const [rows, columns] = [of(this.rows), of(this.columns)];
     const shape = JSON.stringify([rows, columns]);
     if (shape !== this.shape) this.build(rows, columns, shape);
-    const values = [...cells.values()].map(({ value }) => value);
-    const [low, high] = [Math.min(...values), Math.max(...values)];
-    for (const [place, cell] of this.cells) {
-      const found = cells.get(place);
-      setText(cell, found ? number(found.value) : '');
-      const rated = found ? rating(found.value, this.panel) : null;
-      setAttribute(cell, 'class', found ? rated ?? 'plain' : 'none');
-      const share = found && high > low ? (found.value - low) / (high - low) : 0;
-      setAttribute(cell, 'style', `--share: ${share.toFixed(2)}`);
-      if (rated) setAttribute(cell, 'title', `${RATINGS[rated].word}, ${number(found.value, this.panel.unit)}`);
+    // The worst of several series in one cell stands.
+    const values = new Map(newest(list).reverse().map(({ series, point }) => [this.place(series), point[VALUE]]));
+    const [low, high] = [Math.min(...values.values()), Math.max(...values.values())];
+    for (const [place, cell] of this.cells) this.fill(cell, values.get(place) ?? null, low, high);
+  }
+
+  /** What has changed: hundreds of cells may each second. */
+  fill(cell, value, low, high) {
+    setText(cell.element, value === null ? '' : number(value));
+    const rated = rating(value, this.panel);
+    const kind = value === null ? 'none' : rated ?? 'plain';
+    if (kind !== cell.kind) {
+      cell.kind = kind;
+      cell.element.className = kind;
+      cell.element.title = rated ? RATINGS[rated].word : '';
     }
+    if (kind !== 'plain') return;
+    const share = high > low ? (value - low) / (high - low) : 0;
+    cell.element.style.setProperty('--share', share.toFixed(2));
   }
 
   place(series) {
-    return JSON.stringify([String(series.labels[this.rows] ?? '–'), String(series.labels[this.columns] ?? '–')]);
+    return `${label(series, this.rows)}\n${label(series, this.columns)}`;
   }
 
   build(rows, columns, shape) {
     this.shape = shape;
     this.cells = new Map();
     const cell = (row, column) => {
-      const element = el('td');
-      this.cells.set(JSON.stringify([row, column]), element);
+      const element = el('td', {}, '');
+      this.cells.set(`${row}\n${column}`, { element, kind: '' });
       return element;
     };
     const head = el('tr', {}, el('th', { scope: 'col' }, this.rows), columns.map((name) => el('th', { scope: 'col' }, name)));

@@ -12,6 +12,8 @@ use tokio::sync::broadcast;
 const PAST: i64 = 20_000;
 /// Of the status topic fewer will do: every partition speaks every few seconds.
 const PAST_STATUS: i64 = 2_000;
+/// Of insights as many as the page keeps, more or less.
+const PAST_INSIGHTS: i64 = 500;
 const READ_BYTES: usize = 1 << 20;
 /// A partition is asked for this long where asking waits.
 const WAIT: Duration = Duration::from_millis(20);
@@ -30,7 +32,19 @@ pub type Told = (&'static str, Arc<str>);
 enum Role {
     Dashboards,
     Status,
+    Insights,
     Inbox,
+}
+
+/// The topics of the page, beside the pipelines' inboxes.
+#[derive(Debug, Clone)]
+pub struct Topics {
+    /// Dashboard records
+    pub dashboards: String,
+    /// Status records
+    pub status: String,
+    /// Insights, as `perfstream analyze` stores them
+    pub insights: String,
 }
 
 /// The model, and who is told of its changes.
@@ -74,6 +88,7 @@ impl Feed {
                 }
             },
             Role::Status => model.take_status(&record.value).map(|shown| ("health", shown.to_string())),
+            Role::Insights => model.take_insight(&record.value).map(|shown| ("event", shown.to_string())),
             Role::Inbox => model.take_verdict(&record.value).map(|shown| ("verdict", shown.to_string())),
         };
         // Sent while the model is held, so nobody misses what comes between a snapshot and joining. That
@@ -85,8 +100,8 @@ impl Feed {
 }
 
 /// Reads until it is over. Whatever goes wrong is tried again: a page that is behind is better than none.
-pub fn follow(feed: &Feed, connect: &Connect, topic: &str, status: &str, is_over: impl Fn() -> bool) {
-    let mut reader = Reader { feed, topic, status, log: None, places: BTreeMap::new(), looked: None };
+pub fn follow(feed: &Feed, connect: &Connect, topics: &Topics, is_over: impl Fn() -> bool) {
+    let mut reader = Reader { feed, topics, log: None, places: BTreeMap::new(), looked: None };
     while !is_over() {
         match reader.step(connect) {
             Ok(true) => {}
@@ -102,8 +117,7 @@ pub fn follow(feed: &Feed, connect: &Connect, topic: &str, status: &str, is_over
 
 struct Reader<'f> {
     feed: &'f Feed,
-    topic: &'f str,
-    status: &'f str,
+    topics: &'f Topics,
     log: Option<Place>,
     /// Next offset by topic and partition
     places: BTreeMap<(String, u32), (Role, i64)>,
@@ -141,15 +155,20 @@ impl Reader<'_> {
     fn look(&mut self) -> Result<()> {
         let Some(log) = &mut self.log else { return Ok(()) };
         let inboxes = self.feed.model().pipelines().into_iter().map(|name| (inbox(&name), Role::Inbox));
-        let topics = [(self.topic.to_string(), Role::Dashboards), (self.status.to_string(), Role::Status)];
-        for (topic, role) in topics.into_iter().chain(inboxes) {
+        let Topics { dashboards, status, insights } = self.topics.clone();
+        let own = [(dashboards, Role::Dashboards), (status, Role::Status), (insights, Role::Insights)];
+        for (topic, role) in own.into_iter().chain(inboxes) {
             for partition in 0..log.partitions(&topic)?.unwrap_or(0) {
                 let place = (topic.clone(), partition);
                 if self.places.contains_key(&place) {
                     continue;
                 }
                 let extent = log.extent(&topic, partition)?;
-                let past = if role == Role::Status { PAST_STATUS } else { PAST };
+                let past = match role {
+                    Role::Status => PAST_STATUS,
+                    Role::Insights => PAST_INSIGHTS,
+                    Role::Dashboards | Role::Inbox => PAST,
+                };
                 self.places.insert(place, (role, extent.start.max(extent.end - past)));
             }
         }

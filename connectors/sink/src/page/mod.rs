@@ -1,16 +1,17 @@
 //! The live page: what the records of the topic of dashboards say, as they come.
 //!
 //! One thread reads ([`feed`]) into one bounded model ([`model`]); viewers get a snapshot and then every
-//! change as server-sent events. A verdict or an acknowledgement is a request to the pipeline's inbox, as
+//! change as server-sent events. A verdict, an acknowledgement or an approval is a request to the pipeline's inbox, as
 //! from any other tool, and comes back to all viewers from there.
 
 mod feed;
 mod guard;
+mod inbox;
 pub(crate) mod metrics;
 pub(crate) mod model;
 mod routes;
 
-pub use feed::{Connect, Feed};
+pub use feed::{Connect, Feed, Topics};
 pub use model::Model;
 
 use anyhow::{Context, Result, bail};
@@ -31,10 +32,8 @@ pub struct PageOptions {
     pub hosts: Vec<String>,
     /// Asked of whoever looks
     pub token: Option<String>,
-    /// Topic with dashboard records
-    pub topic: String,
-    /// Topic with status records
-    pub status_topic: String,
+    /// What it reads
+    pub topics: Topics,
 }
 
 /// A page that listens.
@@ -69,7 +68,7 @@ impl Page {
         let reader = shared.clone();
         let thread = std::thread::Builder::new().name("page".into()).spawn(move || {
             let is_over = || reader.is_closed();
-            feed::follow(&reader.feed, &connect, &options.topic, &options.status_topic, is_over);
+            feed::follow(&reader.feed, &connect, &options.topics, is_over);
         })?;
         let told = shared.clone();
         axum::serve(listener, routes::router(&shared))

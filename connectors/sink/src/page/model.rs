@@ -3,9 +3,14 @@
 //! Everything is bounded; what goes first is said beside each bound. The same record twice changes nothing,
 //! so copies in a topic do no harm.
 
+mod newcomers;
+#[cfg(test)]
+mod tests;
+
+use newcomers::Newcomers;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::BTreeMap;
 
 /// Series; beyond it the one whose newest point is oldest goes.
 pub const MAX_SERIES: usize = 5000;
@@ -13,6 +18,10 @@ pub const MAX_SERIES: usize = 5000;
 pub const MAX_POINTS: usize = 2880;
 /// Events; the oldest goes.
 pub const MAX_EVENTS: usize = 2000;
+/// Insights; the oldest goes. They have a list of their own, for one analysis tells hundreds.
+const MAX_INSIGHTS: usize = 500;
+/// A longer insight is not shown, as the stage `dashboard` does not.
+const MAX_INSIGHT_BYTES: usize = 32 << 10;
 /// Verdicts; the oldest id goes.
 const MAX_VERDICTS: usize = 2000;
 /// Partitions of pipelines, and layouts; more are not shown.
@@ -119,10 +128,8 @@ pub struct Model {
     /// By dashboard and pipeline
     layouts: BTreeMap<(String, String), Value>,
     series: BTreeMap<SeriesKey, Series>,
-    /// Oldest first
-    events: VecDeque<Value>,
-    /// Those of the events that have one
-    event_ids: HashSet<String>,
+    events: Newcomers<MAX_EVENTS>,
+    insights: Newcomers<MAX_INSIGHTS>,
     /// By pipeline and partition
     health: BTreeMap<(String, i64), Value>,
     verdicts: BTreeMap<String, String>,
@@ -229,19 +236,17 @@ impl Model {
     }
 
     fn take_event(&mut self, event: Value) -> bool {
-        if let Some(id) = event["id"].as_str()
-            && !self.event_ids.insert(id.into())
-        {
-            return false;
+        match event["kind"] == "insight" {
+            true => self.insights.take(event),
+            false => self.events.take(event),
         }
-        self.events.push_back(event);
-        if self.events.len() > MAX_EVENTS
-            && let Some(oldest) = self.events.pop_front()
-            && let Some(id) = oldest["id"].as_str()
-        {
-            self.event_ids.remove(id);
-        }
-        true
+    }
+
+    /// Takes a record of the topic of insights; what is told of the page, if it is one that is new.
+    pub fn take_insight(&mut self, value: &[u8]) -> Option<Value> {
+        let insight: Value = serde_json::from_slice(value).ok().filter(|_| value.len() <= MAX_INSIGHT_BYTES)?;
+        let new = insight["kind"] == "insight" && insight["id"].is_string() && self.take_event(insight.clone());
+        new.then_some(insight)
     }
 
     /// Takes a record of the status topic; what is told of the page, if it is a partition's.
@@ -271,10 +276,13 @@ impl Model {
         Some(shown)
     }
 
-    /// Takes a request of a pipeline's inbox; what is told of the page, if it is a verdict.
+    /// Takes a request of a pipeline's inbox; what is told of the page, if it is a verdict or an approval.
     pub fn take_verdict(&mut self, value: &[u8]) -> Option<Value> {
         let request: Value = serde_json::from_slice(value).ok()?;
-        let (id, verdict) = (request["alert_id"].as_str()?, request["verdict"].as_str()?);
+        let (id, verdict) = match request["approved"].as_bool() {
+            Some(approved) => (request["action_id"].as_str()?, if approved { "approved" } else { "rejected" }),
+            None => (request["alert_id"].as_str()?, request["verdict"].as_str()?),
+        };
         self.verdicts.insert(id.into(), verdict.into());
         if self.verdicts.len() > MAX_VERDICTS {
             self.verdicts.pop_first();
@@ -288,6 +296,12 @@ impl Model {
         names.sort();
         names.dedup();
         names
+    }
+
+    /// Does a layout of this pipeline let viewers approve actions?
+    pub fn lets_approve(&self, pipeline: &str) -> bool {
+        let mut own = self.layouts.iter().filter(|((_, of), _)| of == pipeline);
+        own.any(|(_, layout)| layout["interactivity"]["approve"] != false)
     }
 
     /// Event time of the newest point, milliseconds.
@@ -307,12 +321,12 @@ impl Model {
     /// Series, events, alerts that fire, and series that had to go.
     pub fn sizes(&self) -> (usize, usize, usize, u64) {
         let mut firing: BTreeMap<&str, bool> = BTreeMap::new();
-        for event in self.events.iter().filter(|event| event["kind"] == "alert") {
+        for event in self.events.records.iter().filter(|event| event["kind"] == "alert") {
             if let Some(id) = event["alert_id"].as_str() {
                 firing.insert(id, event["state"] == "firing");
             }
         }
-        (self.series.len(), self.events.len(), firing.values().filter(|firing| **firing).count(), self.dropped)
+        (self.series.len(), self.events.records.len(), firing.values().filter(|firing| **firing).count(), self.dropped)
     }
 
     /// All of it as the page begins, with the points of the last `range_ms` before the newest.
@@ -333,7 +347,7 @@ impl Model {
         json!({
             "layouts": layouts.collect::<Vec<_>>(),
             "series": series.filter(|series| series["points"] != json!([])).collect::<Vec<_>>(),
-            "events": self.events,
+            "events": self.events.records.iter().chain(&self.insights.records).collect::<Vec<_>>(),
             "health": self.health.values().collect::<Vec<_>>(),
             "verdicts": verdicts.collect::<Vec<_>>(),
         })
@@ -349,89 +363,5 @@ impl Point {
         };
         let prediction = self.prediction.map(|said| (said.time_ms, said.value, said.low, said.high));
         json!([time, self.value, self.count, value, low, high, prediction, self.anomaly, self.offset])
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn frame(time_ms: i64, value: f64, event: &str) -> Vec<u8> {
-        let point = json!({ "field": "p75_lcp", "metric": "lcp", "window": "five_minutes", "time_ms": time_ms,
-            "labels": { "page": "/", "browser": "chrome" }, "value": value, "count": 3, "offset": 7,
-            "expected": { "value": 1.0, "low": 0.5, "high": 2.0 } });
-        let event = json!({ "kind": "alert", "id": event, "alert_id": "a", "state": "firing" });
-        json!({ "kind": "dashboard", "type": "frame", "dashboard": "d", "pipeline": "lcp", "partition": 1,
-            "points": [point], "events": [event] })
-        .to_string()
-        .into_bytes()
-    }
-
-    fn take(model: &mut Model, record: &[u8]) -> bool {
-        model.take_dashboard(record).expect("a record")
-    }
-
-    #[test]
-    fn a_copy_changes_nothing() {
-        let mut model = Model::default();
-        assert!(take(&mut model, &frame(1000, 5.0, "x")));
-        assert!(!take(&mut model, &frame(1000, 5.0, "x")));
-        assert!(take(&mut model, &frame(1000, 6.0, "x")), "a late event has changed the window");
-        assert_eq!(model.sizes(), (1, 1, 1, 0));
-    }
-
-    #[test]
-    fn a_snapshot_has_the_range() {
-        let mut model = Model::default();
-        take(&mut model, &frame(1000, 5.0, "x"));
-        take(&mut model, &frame(9000, 6.0, "y"));
-        let shown = model.snapshot(5000);
-        assert_eq!(shown["series"][0]["points"], json!([[9000, 6.0, 3.0, 1.0, 0.5, 2.0, null, null, 7]]));
-        assert_eq!(shown["series"][0]["labels"], json!({ "browser": "chrome", "page": "/" }));
-        assert_eq!(model.snapshot(10_000)["series"][0]["points"].as_array().map(Vec::len), Some(2));
-    }
-
-    #[test]
-    fn everything_is_bounded() {
-        let mut model = Model::default();
-        for n in 0..(MAX_EVENTS as i64 + 10).max(MAX_POINTS as i64 + 10) {
-            take(&mut model, &frame(n, 1.0, &n.to_string()));
-        }
-        assert_eq!(model.series.values().map(|series| series.points.len()).sum::<usize>(), MAX_POINTS);
-        assert_eq!(model.events.len(), MAX_EVENTS);
-        for n in 0..MAX_SERIES + 5 {
-            let text = String::from_utf8(frame(1_000_000 + n as i64, 1.0, "z")).expect("text");
-            take(&mut model, text.replace("chrome", &format!("b{n}")).as_bytes());
-        }
-        assert_eq!((model.series.len(), model.dropped), (MAX_SERIES, 6));
-    }
-
-    #[test]
-    fn a_layout_is_told_when_it_has_changed() {
-        let layout = |rate: &str| {
-            json!({ "type": "layout", "dashboard": "d", "pipeline": "lcp", "layout": { "refreshRate": rate } })
-                .to_string()
-                .into_bytes()
-        };
-        let mut model = Model::default();
-        assert!(take(&mut model, &layout("1s")));
-        assert!(!take(&mut model, &layout("1s")));
-        assert!(take(&mut model, &layout("2s")));
-        assert_eq!(model.pipelines(), ["lcp"]);
-        assert!(model.take_dashboard(b"{}").is_err());
-    }
-
-    #[test]
-    fn health_and_verdicts_are_shown() {
-        let mut model = Model::default();
-        let status = json!({ "scope": "partition", "pipeline": "lcp", "partition": 0, "status": "running",
-            "statistics": { "eventsProcessed": 5 }, "lag_records": 2, "run": { "dead": 1 } });
-        let shown = model.take_status(status.to_string().as_bytes()).expect("a partition");
-        assert_eq!((&shown["events"], &shown["lag"], &shown["dead"]), (&json!(5), &json!(2), &json!(1)));
-        assert!(model.take_status(br#"{"scope":"session"}"#).is_none());
-        let verdict = br#"{"type":"feedback","alert_id":"a","verdict":"acknowledged"}"#;
-        assert!(model.take_verdict(verdict).is_some());
-        assert!(model.take_verdict(br#"{"type":"reference","table":"x","rows":[]}"#).is_none());
-        assert_eq!(model.snapshot(0)["verdicts"], json!([{ "alert_id": "a", "verdict": "acknowledged" }]));
     }
 }

@@ -2,20 +2,20 @@
 
 use super::feed::{Connect, Feed, Told};
 use super::guard::{COOKIE_NAME, Guard, Refused};
+use super::inbox::{approval, verdict};
 use super::metrics;
-use anyhow::{Context, Result};
-use axum::body::Bytes;
+use anyhow::Result;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, SET_COOKIE};
 use axum::http::header::{REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::{Stream, stream};
-use perfstream_log::{NewRecord, Place, Read, inbox};
+use perfstream_log::{Place, Read};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::convert::Infallible;
@@ -32,11 +32,9 @@ const MAX_VALUE_BYTES: usize = 64 << 10;
 const READ_BYTES: usize = 1 << 20;
 /// Points of a week are the most that a viewer may ask for.
 const MAX_RANGE_S: i64 = 7 * 86_400;
-/// Body of a verdict.
-const MAX_BODY_BYTES: usize = 16 << 10;
 
 /// The page's files by name: content type, and text.
-const ASSETS: [(&str, &str, &str); 9] = [
+const ASSETS: [(&str, &str, &str); 11] = [
     ("app.css", "text/css", include_str!("../../assets/page/app.css")),
     ("app.js", "text/javascript", include_str!("../../assets/page/app.js")),
     ("store.js", "text/javascript", include_str!("../../assets/page/store.js")),
@@ -44,6 +42,8 @@ const ASSETS: [(&str, &str, &str); 9] = [
     ("values.js", "text/javascript", include_str!("../../assets/page/values.js")),
     ("series.js", "text/javascript", include_str!("../../assets/page/series.js")),
     ("events.js", "text/javascript", include_str!("../../assets/page/events.js")),
+    ("detail.js", "text/javascript", include_str!("../../assets/page/detail.js")),
+    ("insights.js", "text/javascript", include_str!("../../assets/page/insights.js")),
     ("uplot.js", "text/javascript", include_str!("../../assets/page/uPlot.iife.min.js")),
     ("uplot.css", "text/css", include_str!("../../assets/page/uPlot.min.css")),
 ];
@@ -51,7 +51,7 @@ const INDEX: &str = include_str!("../../assets/page/index.html");
 
 /// What requests share.
 pub struct Shared {
-    guard: Guard,
+    pub(super) guard: Guard,
     pub feed: Feed,
     connect: Connect,
     /// For what viewers ask; one at a time
@@ -75,7 +75,7 @@ impl Shared {
     }
 
     /// Asks the log; after an error it is opened anew.
-    fn ask<T>(&self, ask: impl FnOnce(&mut Place) -> Result<T>) -> Result<T> {
+    pub(super) fn ask<T>(&self, ask: impl FnOnce(&mut Place) -> Result<T>) -> Result<T> {
         let mut slot = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let mut log = match slot.take() {
             Some(log) => log,
@@ -95,6 +95,7 @@ pub fn router(shared: &Arc<Shared>) -> Router {
         .route("/api/stream", get(stream_of_changes))
         .route("/api/records/{topic}/{partition}", get(records))
         .route("/api/verdict", post(verdict))
+        .route("/api/approval", post(approval))
         .route("/metrics", get(exposition))
         .layer(from_fn_with_state(shared.clone(), guarded))
         .route("/healthz", get(|| async { "ok\n" }))
@@ -130,11 +131,11 @@ async fn guarded(State(shared): State<Arc<Shared>>, request: Request, next: Next
     response
 }
 
-fn refusal((status, why): Refused) -> Response {
+pub(super) fn refusal((status, why): Refused) -> Response {
     (status, Json(json!({ "error": why }))).into_response()
 }
 
-fn failure(error: &anyhow::Error) -> Response {
+pub(super) fn failure(error: &anyhow::Error) -> Response {
     tracing::warn!("the page's log: {error:#}");
     (StatusCode::BAD_GATEWAY, Json(json!({ "error": "the log did not answer; see the sink's own log" })))
         .into_response()
@@ -240,51 +241,6 @@ fn read(log: &mut Place, topic: &str, partition: u32, from: i64, count: usize) -
         })
         .collect();
     Ok(json!({ "records": shown, "from": extent.start, "to": extent.end }))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Verdict {
-    pipeline: String,
-    alert_id: String,
-    #[serde(default)]
-    anomaly_id: Option<String>,
-    verdict: String,
-}
-
-/// Hands a verdict or an acknowledgement to the pipeline.
-async fn verdict(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
-    if let Err(refused) = shared.guard.change(&headers) {
-        return refusal(refused);
-    }
-    if body.len() > MAX_BODY_BYTES {
-        return refusal((StatusCode::PAYLOAD_TOO_LARGE, "a verdict is smaller"));
-    }
-    let Ok(verdict) = serde_json::from_slice::<Verdict>(&body) else {
-        return refusal((StatusCode::BAD_REQUEST, "expected pipeline, alert_id, verdict and perhaps anomaly_id"));
-    };
-    if !["acknowledged", "true_positive", "false_positive"].contains(&verdict.verdict.as_str()) {
-        return refusal((StatusCode::BAD_REQUEST, "expected acknowledged, true_positive or false_positive"));
-    }
-    if !shared.feed.model().pipelines().contains(&verdict.pipeline) {
-        return refusal((StatusCode::NOT_FOUND, "no pipeline of this name is on the page"));
-    }
-    let written = tokio::task::spawn_blocking(move || shared.ask(|log| append(log, &verdict)));
-    match written.await {
-        Ok(Ok(())) => StatusCode::NO_CONTENT.into_response(),
-        Ok(Err(error)) => failure(&error),
-        Err(error) => failure(&error.into()),
-    }
-}
-
-fn append(log: &mut Place, verdict: &Verdict) -> Result<()> {
-    let mut request = json!({ "type": "feedback", "alert_id": verdict.alert_id, "verdict": verdict.verdict });
-    if let Some(id) = &verdict.anomaly_id {
-        request["anomaly_id"] = id.as_str().into();
-    }
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).context("a clock before 1970")?;
-    let record = NewRecord { log_time_ms: now.as_millis() as i64, key: None, value: request.to_string().into_bytes() };
-    log.append(&inbox(&verdict.pipeline), 0, &[record]).map(drop)
 }
 
 async fn exposition(State(shared): State<Arc<Shared>>) -> Response {

@@ -55,8 +55,10 @@ pub enum VisualizationType {
     TimeSeries,
     /// The newest values by two fields
     HeatMap,
-    /// Alerts and anomalies over time
+    /// Alerts, anomalies, incidents and actions over time
     Timeline,
+    /// What was found out, in sentences: by `perfstream analyze`, and by a detector about itself
+    Insights,
     /// The pipelines: records in, lag, dead letters
     Health,
 }
@@ -66,7 +68,7 @@ pub enum VisualizationType {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Visualization {
-    /// `current`, `time-series` and `heat-map` show a field; `timeline` and `health` do not.
+    /// `current`, `time-series` and `heat-map` show a field; `timeline`, `insights` and `health` do not.
     #[serde(rename = "type")]
     pub r#type: VisualizationType,
     /// Title for people. Default: made of the metric.
@@ -125,6 +127,8 @@ pub struct Interactivity {
     pub acknowledge: bool,
     /// The buttons for false and true alarms, from which the detector learns. Default: true.
     pub feedback: bool,
+    /// The buttons that approve or reject an action that waits for it. Default: true.
+    pub approve: bool,
     /// Zoom into a time series by dragging. Default: true.
     pub zoom: bool,
 }
@@ -179,7 +183,7 @@ impl Default for DashboardAlerting {
 
 impl Default for Interactivity {
     fn default() -> Self {
-        Interactivity { drill_down: true, acknowledge: true, feedback: true, zoom: true }
+        Interactivity { drill_down: true, acknowledge: true, feedback: true, approve: true, zoom: true }
     }
 }
 
@@ -192,7 +196,7 @@ impl Default for Responsiveness {
 impl VisualizationType {
     /// Does it show numbers of rows?
     pub const fn shows_a_field(self) -> bool {
-        !matches!(self, VisualizationType::Timeline | VisualizationType::Health)
+        matches!(self, VisualizationType::Current | VisualizationType::TimeSeries | VisualizationType::HeatMap)
     }
 }
 
