@@ -46,35 +46,14 @@ const EMBEDDED_POINTS: [&str; 2] = ["live_before_commit", "live_after_commit"];
 /// Events before each kill.
 const EVENTS_PER_ROUND: u64 = 1500;
 const PARTITIONS: u32 = 2;
-/// What is put into the shipped chain, and before which of its lines: so all stages with state are killed.
+/// What is put into the shipped chain before the first of these lines: so all stages with state are killed while
+/// they have something to do.
 const MORE_STAGES: [(&str, &str); 2] = [
-    (
-        "  - uses: perfstream/alert@",
-        "  - uses: perfstream/correlate@0.1.0
-    with: { service: page, shared: [], window: 10m, update_every: 30s, resolve_after: 20m }
-",
-    ),
-    (
-        "  # What the live page shows",
-        "  - uses: perfstream/respond@0.1.0
-    with:
-      dry_run: false
-      rules:
-        - name: scale
-          on: alert
-          target: \"{labels.page}\"
-          action: { kind: scale, receiver: scaler, name: \"{labels.page}\", replicas: 3 }
-          cooldown: 2m
-          blast_radius: { max: 3, within: 5m }
-          verify: { within: 5m }
-        - name: note
-          on: incident
-          target: \"{cause}\"
-          action: { kind: record, topic: notes, body: { text: \"{summary}\" } }
-          approval: { timeout: 5m }
-",
-    ),
+    ("  - uses: perfstream/alert@", include_str!("kill/incidents.yaml")),
+    ("  # What the live page shows", include_str!("kill/responses.yaml")),
 ];
+/// The detector that they name, which soon knows what is usual.
+const DETECTOR: &str = include_str!("kill/detector.yaml");
 
 #[derive(Parser, Clone)]
 struct Args {
@@ -136,6 +115,7 @@ fn pipeline(prefilter: bool) -> Result<Pipeline> {
         // The first document is LCP's.
         text.insert_str(text.find(line).with_context(|| format!("no `{line}`"))?, stages);
     }
+    text.push_str(DETECTOR);
     let report = check::check_text(&path.display().to_string(), &text);
     ensure!(!report.is_error(), "{}", report.render(false));
     let lcp = report.into_pipelines().into_iter().find(|p| p.meta.name.to_string() == "lcp");
@@ -205,7 +185,9 @@ fn event(n: u64) -> (String, Vec<u8>) {
     let late = if n.is_multiple_of(301) { 600_000 } else { 0 };
     let time = 1_767_600_000_000 + n * 100 - late;
     let id = if n.is_multiple_of(97) { n.saturating_sub(1) } else { n };
-    let value = 500 + mix / 64 % 6000;
+    // A page becomes slow for ten minutes, then is well for ten.
+    let slower = if page == "/p3" && n / 6000 % 2 == 1 { 3 } else { 1 };
+    let value = (500 + mix / 64 % 6000) * slower;
     let text = match n % 211 {
         5 => format!("{{\"timestamp\":{time},\"value\":"),
         _ => format!(
@@ -423,6 +405,13 @@ fn on_cluster(args: &Args, cluster: TestCluster) -> Result<()> {
         println!("{records} records seen in the SPU by workers that could still say so, {total} went in");
         ensure!(records > 0, "the SPU was asked in vain");
     }
+    let mut topics: BTreeMap<&str, u32> = BTreeMap::new();
+    for (topic, _) in &expected {
+        *topics.entry(topic).or_default() += 1;
+    }
+    println!("expected: {topics:?}");
+    let idle = ["alerts", "actions"].into_iter().find(|topic| !topics.contains_key(topic));
+    ensure!(idle.is_none(), "the stages for {idle:?} had nothing to do");
     println!("{} records expected, {missing} missing, {extra} extra, {copies} copies", expected.len());
     ensure!(missing == 0 && extra == 0, "the outputs are not those of a run without faults");
     ensure!(copies == 0 || args.spu || args.pause || args.network, "{copies} records were written twice");
