@@ -42,7 +42,15 @@ export const tests = {
       const args = ['collect', '--data', 'log', '--listen', '127.0.0.1:0', '--allow-origin', shop.origin, '--token', 'pub'];
       const [, collector] = await start(at, args, /collecting at (http:\/\/\S+)\s/);
       shop.text = page(collector);
-      const visit = await open(await browser(at), `${shop.origin}/cart?x=secret`);
+      const visit = await open(await browser(at), 'about:blank');
+      await visit.addInitScript(() => {
+        const send = navigator.sendBeacon.bind(navigator);
+        navigator.sendBeacon = (...what) => {
+          sessionStorage.beacons = Number(sessionStorage.beacons ?? 0) + 1;
+          return send(...what);
+        };
+      });
+      await visit.goto(`${shop.origin}/cart?x=secret`);
       await visit.waitForFunction(() => window.moved);
       await visit.click('#buy');
       // The browser tells of a click when its effect is painted; a page that is left before never hears of it.
@@ -65,6 +73,8 @@ export const tests = {
       assert.ok(found['cls-stream'].some(({ value }) => value > 0));
       assert.ok(found['inp-events-stream'].some(({ duration, target }) => duration >= 100 && target === '#buy'));
       assert.ok(found['inp-stream'].some(({ value }) => value >= 100));
+      await visit.goto(`${shop.origin}/again`);
+      assert.equal(await visit.evaluate(() => sessionStorage.beacons), '1', 'a page that is left says all at once');
       assert.deepEqual(await records(at, 'dead-letters'), []);
       assert.deepEqual(visit.complaints, []);
     } finally {

@@ -28,6 +28,7 @@
   let countBefore = 0;
   let serial = 0;
   let queue = [];
+  let left = false; // what comes now may be the last that this page can say
 
   const send = () => {
     if (queue.length === 0) return;
@@ -45,7 +46,7 @@
   };
   const put = (event) => {
     queue.push({ navigationId, navigationType, ...event });
-    if (queue.length >= FULL || document.visibilityState === "hidden") send();
+    if (queue.length >= FULL || left) send();
   };
 
   // The nearest id or class, which is stable enough to compare visits by.
@@ -118,7 +119,11 @@
   // Not onCLS: the shifts above are the same, and are added up by the pipeline.
   for (const on of ["onTTFB", "onFCP", "onLCP", "onINP"]) library?.[on]?.(metric);
 
-  addEventListener("visibilitychange", () => document.visibilityState === "hidden" && flush());
+  // After the listeners of web-vitals: what they say of a page that is left goes with the rest.
+  addEventListener("visibilitychange", () => {
+    left = document.visibilityState === "hidden";
+    if (left) flush();
+  });
   addEventListener("pagehide", flush);
   setInterval(flush, EVERY_MS);
 })();

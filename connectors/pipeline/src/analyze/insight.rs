@@ -234,7 +234,9 @@ fn of_alerts(look: &Look, rule: &str, labels: &BTreeMap<String, Value>, alerts: 
 
 fn of_forecast(look: &Look, forecast: &Value, labels: &BTreeMap<String, Value>) -> String {
     let ms = forecast["time_to_breach"].as_i64().unwrap_or_default();
-    let known = |name: &str| forecast[name].as_f64().map_or_else(|| "unknown".into(), number);
+    // Of what is not below zero nothing is foreseen below it.
+    let least = if forecast["value"].as_f64().is_some_and(|x| x >= 0.0) { 0.0 } else { f64::NEG_INFINITY };
+    let known = |name: &str| forecast[name].as_f64().map_or_else(|| "unknown".into(), |x| number(x.max(least)));
     format!(
         "{} of {} is {} and is foreseen to pass {} in {} (first prediction {}, {}–{})",
         forecast["field"].as_str().unwrap_or_default(),

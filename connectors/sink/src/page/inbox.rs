@@ -2,7 +2,6 @@
 
 use super::routes::{Shared, failure, refusal};
 use anyhow::Context;
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -43,7 +42,7 @@ pub async fn verdict(State(shared): State<Arc<Shared>>, headers: HeaderMap, body
     let verdict: Verdict = match change(&shared, &headers, &body, "pipeline, alert_id, verdict and perhaps anomaly_id")
     {
         Ok(verdict) => verdict,
-        Err(refused) => return refused,
+        Err((status, why)) => return refusal((status, &why)),
     };
     if !["acknowledged", "true_positive", "false_positive"].contains(&verdict.verdict.as_str()) {
         return refusal((StatusCode::BAD_REQUEST, "expected acknowledged, true_positive or false_positive"));
@@ -59,7 +58,7 @@ pub async fn verdict(State(shared): State<Arc<Shared>>, headers: HeaderMap, body
 pub async fn approval(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
     let approval: Approval = match change(&shared, &headers, &body, "pipeline, action_id, approved and by") {
         Ok(approval) => approval,
-        Err(refused) => return refused,
+        Err((status, why)) => return refusal((status, &why)),
     };
     let by = approval.by.trim();
     if by.is_empty() || by.len() > MAX_NAME_BYTES {
@@ -79,15 +78,12 @@ fn change<T: DeserializeOwned>(
     headers: &HeaderMap,
     body: &Bytes,
     expected: &str,
-) -> Result<T, Response> {
-    shared.guard.change(headers).map_err(refusal)?;
+) -> Result<T, (StatusCode, String)> {
+    shared.guard.change(headers).map_err(|(status, why)| (status, why.to_string()))?;
     if body.len() > MAX_BODY_BYTES {
-        return Err(refusal((StatusCode::PAYLOAD_TOO_LARGE, "it is smaller than 16 KiB")));
+        return Err((StatusCode::PAYLOAD_TOO_LARGE, "it is smaller than 16 KiB".into()));
     }
-    serde_json::from_slice(body).map_err(|error| {
-        let why = format!("expected {expected}: {error}");
-        (StatusCode::BAD_REQUEST, Json(json!({ "error": why }))).into_response()
-    })
+    serde_json::from_slice(body).map_err(|error| (StatusCode::BAD_REQUEST, format!("expected {expected}: {error}")))
 }
 
 /// Appends a request to the inbox of a pipeline that is on the page.

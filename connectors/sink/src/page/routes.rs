@@ -1,7 +1,7 @@
 //! The page's routes.
 
 use super::feed::{Connect, Feed, Told};
-use super::guard::{COOKIE_NAME, Guard, Refused};
+use super::guard::{COOKIE_NAME, Guard};
 use super::inbox::{approval, verdict};
 use super::metrics;
 use anyhow::Result;
@@ -131,7 +131,7 @@ async fn guarded(State(shared): State<Arc<Shared>>, request: Request, next: Next
     response
 }
 
-pub(super) fn refusal((status, why): Refused) -> Response {
+pub(super) fn refusal((status, why): (StatusCode, &str)) -> Response {
     (status, Json(json!({ "error": why }))).into_response()
 }
 

@@ -111,8 +111,15 @@ fn paint(scene: &Scene, svg: &mut String) -> Result<(), Box<dyn std::error::Erro
         scene.points.iter().map(|p| p.value).chain(scene.ahead.iter().map(|a| a.1)).map(|x| x.clamp(-LARGEST, LARGEST))
     };
     let (low, high) = values().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
+    // What was expected has its place too, but may not press the series flat.
+    let span = (high - low).max(high.abs() / 25.0);
+    let ranges = scene.points.iter().filter_map(|p| p.range).chain(scene.ahead.iter().map(|a| (a.2, a.3)));
+    let (low, high) = ranges.fold((low, high), |(least, most), range| {
+        (least.min(range.0.max(low - span)), most.max(range.1.min(high + span)))
+    });
     let margin = ((high - low) / 6.0).max(high.abs() / 50.0).max(1e-6);
-    let (low, high) = (if low >= 0.0 { (low - margin).max(0.0) } else { low - margin }, high + margin);
+    let positive = values().all(|x| x >= 0.0);
+    let (low, high) = (if positive { (low - margin).max(0.0) } else { low - margin }, high + margin);
     let first = scene.points[0].time;
     let last = scene.points[scene.points.len() - 1].time;
     let end = scene.ahead.last().map_or(last, |ahead| ahead.0.max(last));

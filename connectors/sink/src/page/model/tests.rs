@@ -1,3 +1,5 @@
+//! What the page knows, fed by records.
+
 use super::*;
 
 fn frame(time_ms: i64, value: f64, event: &str) -> Vec<u8> {
