@@ -124,6 +124,7 @@
     left = document.visibilityState === "hidden";
     if (left) flush();
   });
-  addEventListener("pagehide", flush);
+  // A visible page that goes becomes hidden right behind this event; one that was hidden says it here or never.
+  addEventListener("pagehide", () => document.visibilityState === "hidden" && flush());
   setInterval(flush, EVERY_MS);
 })();
