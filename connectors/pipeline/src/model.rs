@@ -9,7 +9,7 @@ mod ordered;
 mod run;
 mod tests_block;
 
-pub use io::{Dedupe, FieldSpec, FieldType, Input, InputField, Output, OutputField, OutputSpec, Routes};
+pub use io::{Dedupe, FieldSpec, FieldType, Input, InputField, Output, OutputField, OutputSpec, Routes, default_topic};
 pub use ordered::{Name, Ordered, Raw, Topic};
 pub use run::{Backpressure, Checkpoint, Errors, Lookback, Placement, Recovery, Resource, Scaling, Targets, Transform};
 pub use tests_block::{KindCounts, KindName, TestCase, TestRecord, TestTick, matches};

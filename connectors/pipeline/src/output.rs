@@ -1,6 +1,7 @@
 //! Where rows go: kinds to topics, topics to files, the log or the terminal.
 
 use crate::analysis::Analysis;
+use crate::model::default_topic;
 use anyhow::{Context, Result};
 use perfstream_core::row::{Fields, Slot};
 use perfstream_core::{Kind, Row, Value};
@@ -30,24 +31,6 @@ pub struct Router {
     key: Option<Slot>,
     source: Option<Slot>,
     fields: Fields,
-}
-
-/// Where kinds go that no route names. Events go nowhere: they are in the input topic already.
-pub fn default_topic(kind: Kind) -> Option<&'static str> {
-    Some(match kind {
-        Kind::Event | Kind::Window | Kind::Session | Kind::Analysis | Kind::Progress => return None,
-        Kind::Anomaly => "anomalies",
-        Kind::Forecast => "forecasts",
-        Kind::Incident => "incidents",
-        Kind::Insight => "insights",
-        Kind::Alert => "alerts",
-        Kind::Action => "actions",
-        Kind::Dashboard => "dashboards",
-        Kind::Statistics => "statistics",
-        Kind::Late => "late-events",
-        Kind::DeadLetter => "dead-letters",
-        Kind::Gap => "gaps",
-    })
 }
 
 impl Router {

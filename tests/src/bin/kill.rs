@@ -185,8 +185,8 @@ fn event(n: u64) -> (String, Vec<u8>) {
     let late = if n.is_multiple_of(301) { 600_000 } else { 0 };
     let time = 1_767_600_000_000 + n * 100 - late;
     let id = if n.is_multiple_of(97) { n.saturating_sub(1) } else { n };
-    // A page becomes slow for ten minutes, then is well for ten.
-    let slower = if page == "/p3" && n / 6000 % 2 == 1 { 3 } else { 1 };
+    // A page is slow for three of 24 minutes.
+    let slower = if page == "/p3" && n / 1800 % 8 == 7 { 4 } else { 1 };
     let value = (500 + mix / 64 % 6000) * slower;
     let text = match n % 211 {
         5 => format!("{{\"timestamp\":{time},\"value\":"),

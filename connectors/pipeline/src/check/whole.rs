@@ -4,10 +4,11 @@ use super::names::Known;
 use super::stages::{inside, twice};
 use super::{Document, stages};
 use crate::diagnostic::{Diagnostic, did_you_mean, list};
-use crate::model::{DocumentKind, Uses};
+use crate::model::{DocumentKind, Uses, default_topic, steps};
 use crate::registry;
 use crate::source::Source;
 use crate::yaml::{Data, Node};
+use perfstream_core::Kind;
 use perfstream_core::expr::Expr;
 use perfstream_core::row::Fields;
 use perfstream_core::time::TimeParser;
@@ -16,6 +17,7 @@ use std::collections::HashMap;
 /// Checks one pipeline as a whole.
 pub fn check(source: &Source, pipeline: &Node, out: &mut Vec<Diagnostic>) {
     loops(source, pipeline, out);
+    default_loops(source, pipeline, out);
     csv_columns(source, pipeline, out);
     partition_key(source, pipeline, out);
     scaling(source, pipeline, out);
@@ -39,6 +41,42 @@ fn loops(source: &Source, pipeline: &Node, out: &mut Vec<Diagnostic>) {
             format!("`{name}` is the input topic: what is written there would be read again"),
         );
         out.push(diagnostic.label("expected another topic").related(source, topic.mark(), "read here"));
+    }
+}
+
+/// Kinds that go to a topic of their own where no route names them, and the step that makes them (None: any chain).
+const MADE_BY: [(Kind, Option<&str>); 10] = [
+    (Kind::Anomaly, Some("detect")),
+    (Kind::Insight, Some("detect")),
+    (Kind::Forecast, Some("forecast")),
+    (Kind::Incident, Some("correlate")),
+    (Kind::Alert, Some("alert")),
+    (Kind::Action, Some("respond")),
+    (Kind::Dashboard, Some("dashboard")),
+    (Kind::Late, Some("aggregate")),
+    (Kind::DeadLetter, None),
+    (Kind::Gap, None),
+];
+
+/// The same without a route: the input topic is where a kind goes by default that the pipeline makes.
+fn default_loops(source: &Source, pipeline: &Node, out: &mut Vec<Diagnostic>) {
+    let Some(topic) = pipeline.get("input").and_then(|i| i.get("topic")) else { return };
+    let routes = pipeline.get("routes").map_or(&[][..], Node::pairs);
+    for (kind, stage) in MADE_BY {
+        let step = stage.and_then(|stage| steps(pipeline, stage).next());
+        let is_made = stage.is_none() || step.is_some();
+        let name = default_topic(kind).filter(|name| topic.str() == Some(name));
+        let routed = routes.iter().any(|(key, _)| key.name == kind.name());
+        let Some(name) = name.filter(|_| is_made && !routed) else { continue };
+        let kind = kind.name();
+        let message =
+            format!("`{name}` is the input topic, and where records of kind `{kind}` go: they would be read again");
+        let diagnostic = Diagnostic::new("E014", source, topic.mark(), message).label("read here");
+        let diagnostic = match step {
+            Some(step) => diagnostic.related(source, step.get("uses").unwrap_or(step).mark(), "made here"),
+            None => diagnostic,
+        };
+        out.push(diagnostic.hint(format!("send them elsewhere: `routes: {{ {kind}: another-topic }}`")));
     }
 }
 

@@ -227,3 +227,21 @@ impl JsonSchema for Routes {
         json_schema!({ "type": "object", "properties": properties, "additionalProperties": false })
     }
 }
+
+/// Where kinds go that no route names. Events go nowhere: they are in the input topic already.
+pub fn default_topic(kind: Kind) -> Option<&'static str> {
+    Some(match kind {
+        Kind::Event | Kind::Window | Kind::Session | Kind::Analysis | Kind::Progress => return None,
+        Kind::Anomaly => "anomalies",
+        Kind::Forecast => "forecasts",
+        Kind::Incident => "incidents",
+        Kind::Insight => "insights",
+        Kind::Alert => "alerts",
+        Kind::Action => "actions",
+        Kind::Dashboard => "dashboards",
+        Kind::Statistics => "statistics",
+        Kind::Late => "late-events",
+        Kind::DeadLetter => "dead-letters",
+        Kind::Gap => "gaps",
+    })
+}
