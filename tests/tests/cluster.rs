@@ -2,7 +2,7 @@
 //! cluster's own input and control entries, whether the worker runs the whole chain or the SPU its front.
 
 use perfstream::chain::front::{front_len, spu_chain};
-use perfstream::exact::{Job, PartitionWorker, audit};
+use perfstream::exact::{Job, PartitionWorker, RENEW_AFTER, audit};
 use perfstream::model::{Pipeline, Recovery};
 use perfstream::plan::{Plan, PlanSpec};
 use perfstream::run::cluster::now;
@@ -129,6 +129,7 @@ fn conformance(prefilter: bool) {
                 checkpoint: Duration::from_millis(50),
                 retain: 3,
                 recovery: Recovery::Latest,
+                renew_after: RENEW_AFTER,
                 keep_waiting: None,
                 prefilter,
                 careful: false,

@@ -28,7 +28,7 @@ pub(crate) mod sim;
 #[cfg(test)]
 mod tests;
 
-pub use worker::{Job, PartitionWorker, Progress, Recovered, StageFailed};
+pub use worker::{Job, PartitionWorker, Progress, RENEW_AFTER, Recovered, StageFailed};
 
 use std::fmt;
 

@@ -171,6 +171,7 @@ fn detection_of_a_file_and_of_a_live_log() {
     {
         let ran = check(&plan, &steps, seed);
         covers(&ran, &[Kind::Window, Kind::Anomaly, Kind::Incident, Kind::Alert, Kind::Action, Kind::DeadLetter]);
+        covers(&ran, &[Kind::Forecast]);
         let anomalies: Vec<Value> = ran.lines.iter().filter(|l| l.kind == Kind::Anomaly).map(Line::value).collect();
         for state in ["open", "closed"] {
             assert!(anomalies.iter().any(|a| a["state"] == state), "no anomaly is {state}");
@@ -187,6 +188,28 @@ fn detection_of_a_file_and_of_a_live_log() {
             assert!(steps.contains(step), "no action is {step}: {steps:?}");
         }
     }
+}
+
+#[test]
+fn what_a_page_shows_of_a_live_log() {
+    let plan = plan("cases/chains/dashboard.yaml");
+    let ran = check(&plan, &feed::live(&lines(Metric::Lcp, 22, 1500), 20, 12), 10);
+    covers(&ran, &[Kind::Window, Kind::Alert, Kind::Dashboard, Kind::DeadLetter]);
+    let shown: Vec<Value> = ran.lines.iter().filter(|l| l.kind == Kind::Dashboard).map(Line::value).collect();
+    for part in ["points", "events"] {
+        let filled = shown.iter().filter(|record| record[part].as_array().is_some_and(|list| !list.is_empty()));
+        assert!(filled.count() > 3, "no frame has {part}");
+    }
+    assert!(shown.iter().any(|record| record["type"] == "layout"), "no layout");
+}
+
+#[test]
+fn interactions_of_a_live_log() {
+    let plan = plan("cases/chains/inp.yaml");
+    let recorded = include_str!("../../recording/events/inp-events.jsonl").lines().map(|line| line.as_bytes().to_vec());
+    let ran = check(&plan, &feed::live(&feed::with_poison(recorded.collect(), &poison(), 30, 21), 20, 11), 9);
+    assert!(ran.balance.counted > 1000 && ran.balance.dead > 3, "{:?}", ran.balance);
+    assert!(ran.count(Kind::Session) > 50, "{} sessions", ran.count(Kind::Session));
 }
 
 #[test]

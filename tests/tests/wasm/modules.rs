@@ -172,6 +172,61 @@ fn correlate_alone() {
 }
 
 #[test]
+fn forecast_alone() {
+    let params = [
+        ("field", "cpu"),
+        ("step", "1s"),
+        ("horizons", r#"["1s","5s"]"#),
+        ("season", "0s"),
+        ("group_by", "[]"),
+        ("kinds", r#"["event"]"#),
+    ];
+    let lines: Vec<String> = (0..60).map(|n| json!({ "cpu": 50 + n }).to_string()).collect();
+    let rows = alone("forecast", &params, &lines.iter().map(String::as_str).collect::<Vec<_>>());
+    let told: Vec<&Value> = rows.iter().map(|(_, row)| row).filter(|row| row["kind"] != "forecast").collect();
+    assert_eq!((told.len(), &told[0]["prediction"]), (60, &Value::Null));
+    let (low, high) = (told[59]["prediction_low"].as_f64(), told[59]["prediction_high"].as_f64());
+    let foreseen = told[59]["prediction"].as_f64().expect("a prediction");
+    assert!((105.0..115.0).contains(&foreseen), "{}", told[59]);
+    assert!(low.is_some_and(|low| low <= foreseen) && high.is_some_and(|high| foreseen <= high), "{}", told[59]);
+}
+
+#[test]
+fn respond_alone() {
+    let rules = json!([{ "name": "more", "on": "alert", "target": "{labels.service}",
+        "action": { "kind": "scale", "receiver": "scaler", "name": "{labels.service}", "replicas": 3 } }]);
+    let alert = |id: &str, state: &str| {
+        json!({ "kind": "alert", "id": format!("{id}-{state}"), "alert_id": id, "state": state, "rule": "Slow",
+            "labels": { "service": "cart" } })
+        .to_string()
+    };
+    let lines = [alert("a", "firing"), alert("a", "resolved"), json!({ "value": 1 }).to_string()];
+    let rows =
+        alone("respond", &[("rules", &rules.to_string())], &lines.iter().map(String::as_str).collect::<Vec<_>>());
+    let actions: Vec<_> = rows.iter().filter(|(_, row)| row["kind"] == "action").collect();
+    let steps: Vec<_> = actions.iter().map(|(n, row)| (*n, row["step"].as_str(), row["target"].as_str())).collect();
+    assert_eq!(steps, [(0, Some("dry_run"), Some("cart"))]);
+}
+
+#[test]
+fn dashboard_alone() {
+    let panels = json!([{ "type": "current", "field": "p75_lcp", "group_by": ["page"] }, { "type": "timeline" }]);
+    let params = [("id", "d"), ("visualizations", &panels.to_string() as &str)];
+    let lines = [
+        r#"{"kind":"window","p75_lcp":5,"page":"/"}"#,
+        r#"{"kind":"window","p75_lcp":6,"page":"/"}"#,
+        r#"{"value":1}"#,
+    ];
+    let rows = alone("dashboard", &params, &lines);
+    let of = |what: &str| -> Vec<&Value> {
+        rows.iter().map(|(_, row)| row).filter(|row| row["kind"] == "dashboard" && row["type"] == what).collect()
+    };
+    assert_eq!(of("layout")[0]["layout"]["visualizations"][0]["field"], "p75_lcp");
+    let values: Vec<_> = of("frame").into_iter().flat_map(|frame| frame["points"].as_array()).flatten().collect();
+    assert_eq!(values.iter().map(|point| &point["value"]).collect::<Vec<_>>(), [5.0, 6.0]);
+}
+
+#[test]
 fn the_same_in_fluvios_engine() {
     let lines = [r#"{"value":10}"#, "", r#"{"value":10.5}"#];
     let params = [("field", "value"), ("ranges", r#"[{"max":10,"label":"low"}]"#)];

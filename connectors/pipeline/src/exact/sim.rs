@@ -67,16 +67,32 @@ pub(crate) struct Client {
     /// Records per read
     read_records: usize,
     spu_reads: u64,
+    /// Topics whose records before an offset are gone
+    evicted: BTreeMap<String, i64>,
 }
 
 impl Client {
     pub(crate) fn new(log: &SimLog, read_records: usize) -> Client {
-        Client { log: log.clone(), left: 0, fault: None, dead: false, read_records, spu_reads: 0 }
+        Client {
+            log: log.clone(),
+            left: 0,
+            fault: None,
+            dead: false,
+            read_records,
+            spu_reads: 0,
+            evicted: BTreeMap::new(),
+        }
     }
 
     /// With a fault at the call number `at`.
     pub(crate) fn with_fault(log: &SimLog, read_records: usize, at: u64, fault: Fault) -> Client {
         Client { left: at, fault: Some(fault), ..Client::new(log, read_records) }
+    }
+
+    /// Sees a topic without its records before an offset.
+    pub(crate) fn without(mut self, topic: &str, before: i64) -> Client {
+        self.evicted.insert(topic.into(), before);
+        self
     }
 
     fn call<R>(&mut self, work: impl FnOnce(&mut BTreeMap<String, Partitions>) -> Result<R>) -> Result<R> {
@@ -118,12 +134,19 @@ impl Topics for Client {
     }
 
     fn extent(&mut self, topic: &str, partition: u32) -> Result<Range<i64>> {
-        self.call(|topics| Ok(0..list(topics, topic, partition)?.len() as i64))
+        let start = self.evicted.get(topic).copied().unwrap_or(0);
+        self.call(|topics| {
+            let end = list(topics, topic, partition)?.len() as i64;
+            Ok(start.min(end)..end)
+        })
     }
 
     fn read(&mut self, topic: &str, partition: u32, from: i64, _max: usize, _wait: Duration) -> Result<Read> {
-        let count = self.read_records;
+        let (count, start) = (self.read_records, self.evicted.get(topic).copied().unwrap_or(0));
         self.call(|topics| {
+            if from < start {
+                return Ok(Read::Gap(from..start));
+            }
             let list = list(topics, topic, partition)?;
             let from = (from.max(0) as usize).min(list.len());
             let to = (from + count).min(list.len());

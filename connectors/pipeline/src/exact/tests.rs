@@ -1,10 +1,12 @@
 //! Faults at every call, against a run of the chain over what the control topic says.
 
+mod absence;
+mod inbox;
 mod keys;
 
 use super::audit;
 use super::sim::{Client, Fault, SimLog};
-use super::{Fenced, Job, PartitionWorker, StageFailed};
+use super::{Fenced, Job, PartitionWorker, RENEW_AFTER, StageFailed};
 use crate::chain::{ChainOptions, Placement};
 use crate::check;
 use crate::model::Recovery;
@@ -49,6 +51,7 @@ fn job(text: &str, instance: &str) -> Job {
         checkpoint: Duration::from_secs(5),
         retain: 3,
         recovery: Recovery::Latest,
+        renew_after: RENEW_AFTER,
         keep_waiting: None,
         prefilter: false,
         careful: false,

@@ -39,6 +39,9 @@ const BATCH_BYTES: usize = 1 << 20;
 const INBOX_BYTES: usize = 256 << 10;
 /// Entries of the control topic read at once.
 const CONTROL_BYTES: usize = 4 << 20;
+/// Control entries after which a worker writes its configuration down again: at ten a second, within six hours; so
+/// even entries of 40 kB are far from what the topic can hold (`deploy`: 8 GiB).
+pub const RENEW_AFTER: i64 = 200_000;
 /// Entries at the end of the control topic in which the last advance is looked for first.
 const TAIL: i64 = 1000;
 /// A record below the end of a partition must come within this time.
@@ -69,6 +72,8 @@ pub struct Job {
     pub retain: u32,
     /// From what a start goes on
     pub recovery: Recovery,
+    /// Control entries after which the configuration is written down again, see [`RENEW_AFTER`]
+    pub renew_after: i64,
     /// Skip the oldest records when more than so many wait
     pub keep_waiting: Option<i64>,
     /// Let the SPU run the stateless front of the chain
@@ -181,6 +186,7 @@ impl<T: Topics> PartitionWorker<T> {
 
     /// The next batch, or a tick; waits up to `wait` for input.
     pub fn step(&mut self, now: i64, wait: Duration) -> Result<Progress> {
+        self.renew()?;
         if let Some(progress) = self.drop_oldest(now)? {
             return Ok(progress);
         }
@@ -210,6 +216,15 @@ impl<T: Topics> PartitionWorker<T> {
             progress.snapshot = true;
         }
         Ok(progress)
+    }
+
+    /// Writes the configuration down again where its entry lies far behind: a snapshot is of no use without it, and the
+    /// control topic does not keep everything.
+    fn renew(&mut self) -> Result<()> {
+        match self.cut {
+            Some(cut) if self.control - cut > self.job.renew_after => self.cut_to(None),
+            _ => Ok(()),
+        }
     }
 
     /// `backpressure: drop-oldest`: skips what is beyond the records that may wait.

@@ -10,7 +10,7 @@ use super::session;
 use super::share::{Instance, Share};
 use crate::chain::ChainOptions;
 use crate::deploy;
-use crate::exact::{Fenced, Job};
+use crate::exact::{Fenced, Job, RENEW_AFTER};
 use crate::model::{Backpressure, Pipeline, Placement};
 use crate::plan::PlanSpec;
 use crate::process::{serve_metrics, signal};
@@ -269,6 +269,7 @@ fn assignment(
         checkpoint: Duration::from_micros(pipeline.checkpoint.interval.us().max(0) as u64),
         retain: pipeline.checkpoint.retain,
         recovery: pipeline.recovery,
+        renew_after: RENEW_AFTER,
         keep_waiting: (pipeline.backpressure == Backpressure::DropOldest).then_some(KEEP_WAITING),
         prefilter: pipeline.placement == Placement::SpuPrefilter,
         careful: false,

@@ -235,7 +235,7 @@ impl<T: Topics> PartitionWorker<T> {
     }
 
     /// Writes a cut to this job's configuration, and makes it.
-    fn cut_to(&mut self, reset: Option<i64>) -> Result<()> {
+    pub(super) fn cut_to(&mut self, reset: Option<i64>) -> Result<()> {
         let plan = Box::new(self.job.plan.clone());
         let mut advance =
             self.entry(self.next, vec![ControlEvent::Cut { config: self.job.config.clone(), plan, reset }]);
