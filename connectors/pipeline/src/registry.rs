@@ -121,12 +121,12 @@ pub static STAGES: &[StageEntry] = &[
     ),
     entry::<Enrich>(
         "Adds user context, rows of reference tables and derived fields to events",
-        "the rows of its tables, `max_rows` each",
+        "the texts of its tables, 64 bytes per row and 24 per cell; `max_rows` rows each",
         has_its_rows,
     ),
     entry::<Sessionize>(
         "Groups events by a key into sessions and gives one result for each",
-        "`max_sessions` sessions of `max_navigations` navigations; beyond it the one that ends first ends early",
+        "256 bytes per session and per navigation, 2 KiB more where INP is measured, and texts; `max_sessions` of `max_navigations`, beyond it the one that ends first ends early",
         |_| false,
     ),
     entry::<Aggregate>(
