@@ -1,6 +1,7 @@
 //! What the integration tests share: the built modules, pipelines from files, streams of steps,
 //! and a run of a chain whose batches, restarts and form are chosen by the test.
 
+pub mod alone;
 pub mod feed;
 pub mod fuzz_targets;
 pub mod poison;

@@ -70,8 +70,23 @@ fn kills(tally: &mut Tally) {
     count("cargo xtask kill", kill::harness(&kill::Args::rounds(25, false)));
     count("cargo xtask kill --sink", kill::connector_harness(&kill::Args::rounds(25, false), "kill_sink"));
     match kill::server() {
-        Some(_) => count("cargo xtask kill --cluster", kill::harness(&kill::Args::rounds(25, true))),
+        Some(_) => {
+            count("cargo xtask kill --cluster", kill::harness(&kill::Args::rounds(25, true)));
+            kills_without(tally);
+        }
         None => tally.skip("kills of workers on a cluster", kill::NO_SERVER),
+    }
+}
+
+/// The harness proves itself: it must see that a protection is switched off.
+fn kills_without(tally: &mut Tally) {
+    for (without, pause) in [("id_scan", false), ("suppression", false), ("epoch_check", true)] {
+        let args = kill::Args { without: Some(without.into()), pause, ..kill::Args::rounds(8, true) };
+        let name = format!("cargo xtask kill --cluster --without {without}");
+        match kill::harness(&args) {
+            Ok(mut harness) => tally.step(&name, &mut harness),
+            Err(error) => tally.fail(&name, &format!("{error:#}")),
+        }
     }
 }
 

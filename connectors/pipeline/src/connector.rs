@@ -169,6 +169,27 @@ mod tests {
         assert_eq!(config.instance, Instance::Fixed("1/3".parse().expect("a share")));
     }
 
+    /// `Connector.toml`, which `cdk` reads, names the program and every key of the section.
+    #[test]
+    fn the_package_says_what_a_configuration_may_hold() {
+        let package: toml::Table = include_str!("../Connector.toml").parse().expect("TOML");
+        assert_eq!(package["package"]["version"].as_str(), Some(env!("CARGO_PKG_VERSION")));
+        assert_eq!(package["deployment"]["binary"].as_str(), Some("perfstream"));
+        let custom = &package["custom"];
+        assert_eq!((custom["name"].as_str(), custom["required"][0].as_str()), (Some("perfstream"), Some("pipelines")));
+        let properties = custom["properties"].as_table().expect("a table");
+        // Serde lists the fields that it knows.
+        let unknown = serde_json::from_value::<Section>(serde_json::json!({ "?": 1 })).err().expect("an error");
+        let known: Vec<String> = unknown.to_string().split('`').skip(3).step_by(2).map(str::to_string).collect();
+        assert_eq!(known.len(), 5, "{unknown}");
+        assert!(known.iter().all(|name| properties.contains_key(name)) && properties.len() == known.len(), "{known:?}");
+        for (name, property) in properties {
+            for key in ["title", "description", "type"] {
+                assert!(property[key].is_str(), "{name}: {key}");
+            }
+        }
+    }
+
     #[test]
     fn faults_are_named_and_secrets_are_not() {
         for (config, secrets, said) in [

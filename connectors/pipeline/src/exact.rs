@@ -26,8 +26,9 @@ pub mod worker;
 #[cfg(test)]
 pub(crate) mod sim;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
+pub use control::SkipReason;
 pub use worker::{Job, PartitionWorker, Progress, RENEW_AFTER, Recovered, StageFailed};
 
 use std::fmt;

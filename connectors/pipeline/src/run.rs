@@ -8,6 +8,7 @@ mod live;
 pub mod load;
 mod members;
 pub mod newest;
+pub mod recent;
 pub mod records;
 pub mod requests;
 pub mod scale;

@@ -1,5 +1,6 @@
 //! What became of the input: the five counters, which must add up.
 
+use crate::exact::SkipReason;
 use perfstream_core::Kind;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -58,6 +59,8 @@ pub struct Summary {
     pub balance: Balance,
     /// Records written by kind
     pub written: BTreeMap<Kind, u64>,
+    /// Input records that no stage has seen, by why: each range has a `gap` record
+    pub skipped: BTreeMap<SkipReason, u64>,
     /// Counters by stage
     pub stages: StageCounters,
     /// From the first record to the last
@@ -69,6 +72,9 @@ impl Summary {
     pub fn add(&mut self, other: &Summary) {
         for (kind, n) in &other.written {
             *self.written.entry(*kind).or_default() += n;
+        }
+        for (reason, n) in &other.skipped {
+            *self.skipped.entry(*reason).or_default() += n;
         }
         for ((_, counters), (_, more)) in self.stages.iter_mut().zip(&other.stages) {
             for (name, n) in more {
@@ -103,7 +109,12 @@ impl Summary {
         let written: Vec<String> = self.written.iter().map(|(kind, n)| format!("{} {n}", kind.name())).collect();
         let written = if written.is_empty() { "nothing".to_string() } else { written.join(", ") };
         let seconds = self.elapsed.as_secs_f64();
-        text.push_str(&format!("  written: {written}\n  {rate:.0} records/s ({seconds:.2} s)\n"));
+        text.push_str(&format!("  written: {written}\n"));
+        let skipped: Vec<String> = self.skipped.iter().map(|(reason, n)| format!("{n} ({})", reason.name())).collect();
+        if !skipped.is_empty() {
+            text.push_str(&format!("  not analysed: {}\n", skipped.join(", ")));
+        }
+        text.push_str(&format!("  {rate:.0} records/s ({seconds:.2} s)\n"));
         text
     }
 
@@ -111,9 +122,11 @@ impl Summary {
     pub fn json(&self) -> serde_json::Value {
         let b = &self.balance;
         let written: BTreeMap<&str, u64> = self.written.iter().map(|(kind, n)| (kind.name(), *n)).collect();
+        let skipped: BTreeMap<&str, u64> = self.skipped.iter().map(|(reason, n)| (reason.name(), *n)).collect();
         serde_json::json!({
             "pipeline": self.pipeline, "in": b.input, "counted": b.counted, "filtered": b.filtered, "late": b.late,
             "duplicate": b.duplicate, "dead": b.dead, "balanced": b.holds(), "written": written,
+            "skipped": skipped,
             "elapsed_ms": self.elapsed.as_millis() as u64,
             "stages": self.stages.iter().map(|(n, c)| serde_json::json!({"stage": n, "counters": c})).collect::<Vec<_>>(),
         })

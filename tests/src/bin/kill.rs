@@ -16,6 +16,7 @@ use perfstream::model::{Pipeline, Placement};
 use perfstream::modules::Modules;
 use perfstream::plan::Plan;
 use perfstream::run::{self, RunOptions};
+use perfstream::summary::Summary;
 use perfstream::{check, docs, registry, topics};
 use perfstream_log::cluster::Target;
 use perfstream_log::embedded::Log;
@@ -42,6 +43,8 @@ const CLUSTER_POINTS: [&str; 9] = [
     "mid_snapshot",
     "after_snapshot",
 ];
+/// The configuration is written down again this often, not after days.
+const RENEW_AFTER: i64 = 15;
 const EMBEDDED_POINTS: [&str; 2] = ["live_before_commit", "live_after_commit"];
 /// Events before each kill.
 const EVENTS_PER_ROUND: u64 = 1500;
@@ -159,6 +162,7 @@ fn work(place: &str, args: &Args) -> Result<ExitCode> {
                 stop_at_end: true,
                 stop_with_parent: false,
                 spill: None,
+                renew_after: RENEW_AFTER,
                 chain: chain(),
             },
         )?,
@@ -395,9 +399,15 @@ fn on_cluster(args: &Args, cluster: TestCluster) -> Result<()> {
     }
     let summary = workers.finish()?;
     let mut log = cluster.topics();
-    let mut expected = std::collections::BTreeSet::new();
+    let (mut expected, mut counted, mut cuts) = (std::collections::BTreeSet::new(), Summary::default(), 0);
     for partition in 0..PARTITIONS {
-        expected.extend(audit::expected(&mut log, &plan.input_topic, &control, partition, &chain())?);
+        let repeated = audit::repeat(&mut log, &plan.input_topic, &control, partition, &chain())?;
+        expected.extend(repeated.outputs);
+        cuts += repeated.cuts;
+        match counted.stages.is_empty() {
+            true => counted = repeated.summary,
+            false => counted.add(&repeated.summary),
+        }
         let void = audit::void_advances(&mut log, &control, partition)?;
         ensure!(void <= 1, "a worker that had lost its partition went on: {void} advances of it are void");
     }
@@ -406,6 +416,10 @@ fn on_cluster(args: &Args, cluster: TestCluster) -> Result<()> {
         summary["in"] == total && summary["balanced"] == true,
         "{total} records went in, the counters say {summary}"
     );
+    let (summary, counted) = (of_the_log(summary), of_the_log(counted.json()));
+    for key in ["written", "skipped", "stages"] {
+        ensure!(summary[key] == counted[key], "{key}: the counters say {}, the log {}", summary[key], counted[key]);
+    }
     ensure!(!expected.is_empty(), "nothing was expected");
     let missing = expected.iter().filter(|o| !found.contains_key(*o)).count();
     let extra = found.keys().filter(|o| !expected.contains(*o)).count();
@@ -419,13 +433,22 @@ fn on_cluster(args: &Args, cluster: TestCluster) -> Result<()> {
     for (topic, _) in &expected {
         *topics.entry(topic).or_default() += 1;
     }
-    println!("expected: {topics:?}");
+    println!("expected: {topics:?}; the configuration was written down {cuts} times");
+    ensure!(cuts > PARTITIONS as usize, "it was not renewed");
     let idle = ["alerts", "actions"].into_iter().find(|topic| !topics.contains_key(topic));
     ensure!(idle.is_none(), "the stages for {idle:?} had nothing to do");
     println!("{} records expected, {missing} missing, {extra} extra, {copies} copies", expected.len());
     ensure!(missing == 0 && extra == 0, "the outputs are not those of a run without faults");
     ensure!(copies == 0 || args.spu || args.pause || args.network, "{copies} records were written twice");
     Ok(())
+}
+
+/// Counters without those of the process: how large the memory of its modules has grown.
+fn of_the_log(mut summary: serde_json::Value) -> serde_json::Value {
+    for stage in summary["stages"].as_array_mut().into_iter().flatten() {
+        stage["counters"].as_object_mut().map(|counters| counters.remove("memory_bytes"));
+    }
+    summary
 }
 
 /// Records that the SPU's modules saw, as the status records say.

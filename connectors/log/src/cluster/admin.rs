@@ -36,6 +36,8 @@ pub struct FoundTopic {
     pub partitions: u32,
     /// How long full segments are kept, seconds
     pub retention_s: u32,
+    /// Size of a partition beyond which its oldest segments go, bytes; None: Fluvio's default
+    pub max_partition_bytes: Option<u64>,
     /// Does Fluvio drop duplicates in it?
     pub deduplication: bool,
 }
@@ -57,6 +59,7 @@ impl Cluster {
         let found = |spec: &TopicSpec| FoundTopic {
             partitions: spec.partitions(),
             retention_s: spec.retention_secs(),
+            max_partition_bytes: spec.get_storage().and_then(|storage| storage.max_partition_size),
             deduplication: spec.get_deduplication().is_some(),
         };
         Ok(all.iter().map(|topic| (topic.name.clone(), found(&topic.spec))).collect())

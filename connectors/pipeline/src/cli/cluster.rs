@@ -278,6 +278,9 @@ fn text(status: &PartitionRecord, now: i64) -> String {
         s.latency.p50_ms,
         s.latency.p99_ms,
     );
+    for (reason, records) in status.run["skipped"].as_object().into_iter().flatten() {
+        text.push_str(&format!("  not analysed: {records} records ({reason})\n"));
+    }
     for stage in status.run["stages"].as_array().into_iter().flatten() {
         text.push_str(&format!("  {}: {}\n", stage["stage"].as_str().unwrap_or("-"), stage["counters"]));
     }

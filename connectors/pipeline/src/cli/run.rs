@@ -4,6 +4,7 @@ use super::{Engine, Files, load};
 use anyhow::{Result, bail};
 use clap::Args as ClapArgs;
 use perfstream::connector;
+use perfstream::exact::RENEW_AFTER;
 use perfstream::model::Pipeline;
 use perfstream::plan::{Plan, PlanSpec};
 use perfstream::run::share::Instance;
@@ -159,6 +160,7 @@ fn run_on_cluster(
             limit_bytes: args.spill_limit << 20,
             lag_records: SPILL_LAG_RECORDS,
         }),
+        renew_after: RENEW_AFTER,
         chain: args.engine.options(),
     };
     end_of_run(&run::fluvio::run(pipelines, &options)?, json)

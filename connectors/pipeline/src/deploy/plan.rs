@@ -1,6 +1,7 @@
 //! From what is there to what is wanted, as steps that can be shown before they are done.
 
 use super::Deployment;
+use crate::exact::snapshot;
 use crate::model::{Pipeline, Uses};
 use crate::modules::Modules;
 use crate::plan::{Plan, PlanSpec};
@@ -15,8 +16,6 @@ use std::fmt;
 const OWN_RETENTION_S: u32 = 366 * 86_400;
 /// Segments of control and state topics: small, as only full segments are ever let go.
 const OWN_SEGMENT_BYTES: u32 = 32 << 20;
-/// A partition of state: room for snapshots of 100 MB each, all that are kept, spread as far as may be.
-const STATE_PARTITION_BYTES: u64 = 4 << 30;
 /// A partition of control entries: at ten a second of 1 kB each, 10 days; a recovery needs minutes.
 const CONTROL_PARTITION_BYTES: u64 = 8 << 30;
 /// Input beyond what windows need, so that a worker may be away over a weekend.
@@ -60,6 +59,13 @@ pub struct WantedTopic {
     needs_s: u32,
     /// It must have as many partitions as this topic
     like: Option<String>,
+}
+
+impl WantedTopic {
+    /// What a partition of an existing topic must hold: those of a pipeline's own, all of it.
+    fn needs_bytes(&self) -> u64 {
+        self.like.as_ref().and(self.keep.max_partition_bytes).unwrap_or(0)
+    }
 }
 
 /// What is on the cluster.
@@ -170,7 +176,7 @@ impl Wanted {
         let (control, state, inbox) = (topics::control(&name), topics::state(&name), topics::inbox(&name));
         let like = || Some(input.clone());
         self.add(&control, format!("control entries of {name}"), own(CONTROL_PARTITION_BYTES), OWN_RETENTION_S, like());
-        self.add(&state, format!("snapshots of {name}"), own(STATE_PARTITION_BYTES), OWN_RETENTION_S, like());
+        self.add(&state, format!("snapshots of {name}"), own(snapshot::PARTITION_BYTES), OWN_RETENTION_S, like());
         self.add(&inbox, format!("requests to {name}"), keep(1), 0, None);
         self.deployment.own_topics.extend([control, state, inbox]);
         for output in Plan::of(spec)?.router.topics() {
@@ -259,6 +265,17 @@ fn topic_step(topic: &WantedTopic, wanted: &Wanted, found: &Found) -> Step {
             "has Fluvio's `deduplication`, which leaves holes that cannot be told from lost records. Make the topic \
              without it, and use `input.dedupe` of the pipeline"
                 .into(),
+        );
+    }
+    let (needs_bytes, holds_bytes) = (topic.needs_bytes(), there.max_partition_bytes);
+    if let Some(holds) = holds_bytes.filter(|holds| *holds < needs_bytes) {
+        return step(
+            Action::Refuse,
+            format!(
+                "holds {holds} bytes a partition; {} need {needs_bytes}. Undeploy the pipeline, and `deploy` makes the \
+                 topic as it must be",
+                topic.what
+            ),
         );
     }
     if there.retention_s < topic.needs_s {

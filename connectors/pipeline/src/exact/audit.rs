@@ -10,6 +10,7 @@ use crate::host::LogRecord;
 use crate::output::Emission;
 use crate::plan::{Plan, PlanSpec};
 use crate::run::Worker;
+use crate::summary::Summary;
 use anyhow::{Context, Result, bail, ensure};
 use perfstream_core::{Kind, Tick};
 use perfstream_log::{Topics, read_range};
@@ -20,6 +21,17 @@ use std::sync::Arc;
 /// Topic and value of a record.
 pub type Output = (String, Vec<u8>);
 
+/// What the entries of a control partition come to.
+#[derive(Debug)]
+pub struct Repeated {
+    /// Records that must stand in the outputs
+    pub outputs: BTreeSet<Output>,
+    /// What the worker must have counted
+    pub summary: Summary,
+    /// How often a configuration was written down
+    pub cuts: usize,
+}
+
 /// The outputs of a partition, as the entries of its control topic say.
 pub fn expected(
     log: &mut impl Topics,
@@ -28,7 +40,18 @@ pub fn expected(
     partition: u32,
     chain: &ChainOptions,
 ) -> Result<BTreeSet<Output>> {
-    let mut audit = Audit { partition, chain, running: None, next: None, found: BTreeSet::new() };
+    Ok(repeat(log, input_topic, control_topic, partition, chain)?.outputs)
+}
+
+/// Repeats the entries of a partition's control topic that hold.
+pub fn repeat(
+    log: &mut impl Topics,
+    input_topic: &str,
+    control_topic: &str,
+    partition: u32,
+    chain: &ChainOptions,
+) -> Result<Repeated> {
+    let mut audit = Audit { partition, chain, running: None, next: None, found: BTreeSet::new(), cuts: 0 };
     let mut fold = Fold::default();
     let extent = log.extent(control_topic, partition)?;
     let (mut advances, mut quarantined) = (Vec::new(), BTreeMap::new());
@@ -59,7 +82,8 @@ pub fn expected(
             }
         }
     }
-    Ok(audit.found)
+    let (_, _, mut worker) = audit.running.context("no configuration stands in the control topic")?;
+    Ok(Repeated { outputs: audit.found, summary: worker.summary_of(partition)?, cuts: audit.cuts })
 }
 
 /// Every record of output topics, with the number of its copies.
@@ -96,6 +120,7 @@ struct Audit<'c> {
     running: Option<(PlanSpec, Arc<Plan>, Worker)>,
     next: Option<i64>,
     found: BTreeSet<Output>,
+    cuts: usize,
 }
 
 impl Audit<'_> {
@@ -140,11 +165,13 @@ impl Audit<'_> {
     }
 
     fn cut(&mut self, spec: &PlanSpec, reset: Option<i64>) -> Result<()> {
+        self.cuts += 1;
         let plan = Arc::new(Plan::of(spec)?);
         let mut worker = Worker::new(Arc::clone(&plan), self.chain);
         if let (None, Some((_, before, old))) = (reset, &mut self.running) {
             let states = old.chain(self.partition)?.snapshot()?;
             worker.chain(self.partition)?.adopt(&before.spec, &states)?;
+            worker.set_totals(self.partition, old.totals(self.partition));
         }
         if reset.is_some() {
             self.next = reset;
@@ -154,7 +181,8 @@ impl Audit<'_> {
     }
 
     fn skipped(&mut self, lost: &Range<i64>, reason: super::control::SkipReason) -> Result<()> {
-        let (spec, plan, _) = self.running.as_ref().context("a gap before the first configuration")?;
+        let (spec, plan, worker) = self.running.as_mut().context("a gap before the first configuration")?;
+        worker.skip(self.partition, reason, (lost.end - lost.start) as u64);
         for (kind, json) in gap_records(spec, self.partition, lost, reason) {
             if let Some(emission) = plan.router.own(kind, json) {
                 self.found.insert((plan.router.topics()[emission.topic].clone(), emission.record.value));

@@ -4,14 +4,14 @@
 //! States are cut where their content says so (FastCDC: Xia et al., USENIX ATC 2016), so what did not
 //! change gives the same chunks again, wherever it has moved to, and is not written a second time.
 //! When the chunks of a snapshot lie too far apart, all of them are written anew: reading one
-//! snapshot is one pass over at most [`SPREAD`] times its size, and a state topic that keeps
-//! [`keep_bytes`] never loses a chunk that is needed.
+//! snapshot is one pass over at most [`SPREAD`] times its size, and a state partition that has the
+//! [`Room`] it says never loses a chunk that is needed.
 
-use super::control::{Holder, SnapshotRef};
+use super::control::{Holder, SkipReason, SnapshotRef};
 use anyhow::{Context, Result, bail, ensure};
 use perfstream_log::{LogRecord, NewRecord, Read, Topics};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Bytes of a chunk: smallest, usual, largest.
@@ -25,10 +25,42 @@ const APPEND_CHUNKS: usize = 64;
 /// A record below the end of the partition must come within this time.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a state partition must be able to hold, so that no snapshot of states of `state_bytes` is
-/// lost: `retain` snapshots, each spread as far as it may be.
-pub fn keep_bytes(state_bytes: u64, retain: u32) -> u64 {
-    (state_bytes.saturating_mul(SPREAD)).max(MIN_SPREAD_BYTES).saturating_mul(u64::from(retain) + 1)
+/// What a state partition holds; `deploy` makes it so.
+pub const PARTITION_BYTES: u64 = 4 << 30;
+
+/// How much a state partition holds before its oldest records go, and how many snapshots are to stay in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes that it holds
+    pub partition_bytes: u64,
+    /// Snapshots that are to stay
+    pub retain: u32,
+}
+
+impl Room {
+    /// All but what manifests, the records' own fields and the segment that goes as a whole may take.
+    fn usable_bytes(self) -> u64 {
+        self.partition_bytes / 8 * 7
+    }
+
+    /// How many snapshots of `state_bytes` stay, 1 to `retain`, beside the one that is written next.
+    pub fn kept(self, state_bytes: u64) -> u32 {
+        let fit = (self.usable_bytes() / state_bytes.max(1)).saturating_sub(2);
+        fit.clamp(1, u64::from(self.retain.max(1))) as u32
+    }
+
+    /// How far apart the chunks of a snapshot may lie, so that it is whole until [`kept`](Room::kept) newer ones
+    /// are written.
+    fn spread_bytes(self, state_bytes: u64) -> u64 {
+        let newer = state_bytes.saturating_mul(u64::from(self.kept(state_bytes)) + 1);
+        let wanted = state_bytes.saturating_mul(SPREAD).max(MIN_SPREAD_BYTES);
+        wanted.min(self.usable_bytes().saturating_sub(newer))
+    }
+
+    /// Is one snapshot whole while the next is written?
+    pub fn holds(self, state_bytes: u64) -> bool {
+        state_bytes.saturating_mul(2) <= self.usable_bytes()
+    }
 }
 
 /// The states of a chain between two calls.
@@ -46,6 +78,15 @@ pub struct States {
     pub events_out: u64,
     /// Records written, by the kind's word
     pub written: BTreeMap<String, u64>,
+    /// Input records left out
+    pub skipped: BTreeMap<SkipReason, u64>,
+}
+
+impl States {
+    /// Size of the stages' states.
+    pub fn bytes(&self) -> u64 {
+        self.stages.iter().map(|s| s.len() as u64).sum()
+    }
 }
 
 /// What a manifest record holds, JSON.
@@ -57,7 +98,9 @@ struct Manifest {
     cut: i64,
     events_out: u64,
     written: BTreeMap<String, u64>,
-    /// Bytes that the partition's writers have written in all, this snapshot's chunks included
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    skipped: BTreeMap<SkipReason, u64>,
+    /// Bytes that the partition's writers have written before this record, this snapshot's chunks included
     total_bytes: u64,
     stages: Vec<Vec<Chunk>>,
 }
@@ -78,6 +121,7 @@ pub struct Loaded {
     pub states: States,
     at: SnapshotRef,
     manifest: Manifest,
+    manifest_bytes: u64,
 }
 
 impl Loaded {
@@ -93,24 +137,33 @@ pub struct Snapshots {
     topic: String,
     partition: u32,
     holder: Holder,
-    newest: Option<(SnapshotRef, Manifest)>,
+    room: Room,
+    newest: Option<Newest>,
+}
+
+/// The snapshot that the next one builds on.
+#[derive(Debug)]
+struct Newest {
+    manifest: Manifest,
+    /// Bytes that were written in all
+    total_bytes: u64,
 }
 
 impl Snapshots {
     /// None yet.
-    pub fn new(topic: &str, partition: u32, holder: Holder) -> Snapshots {
-        Snapshots { topic: topic.into(), partition, holder, newest: None }
+    pub fn new(topic: &str, partition: u32, holder: Holder, room: Room) -> Snapshots {
+        Snapshots { topic: topic.into(), partition, holder, room, newest: None }
     }
 
     /// Writes a snapshot.
     pub fn save(&mut self, log: &mut impl Topics, states: &States) -> Result<SnapshotRef> {
-        let state_bytes: u64 = states.stages.iter().map(|s| s.len() as u64).sum();
+        let state_bytes = states.bytes();
         let (mut known, mut total_bytes) = (BTreeMap::new(), 0);
-        if let Some((_, manifest)) = &self.newest {
-            total_bytes = manifest.total_bytes;
-            let chunks = || manifest.stages.iter().flatten();
-            let oldest = chunks().map(|c| c.total_bytes).min().unwrap_or(total_bytes);
-            if total_bytes - oldest <= (state_bytes * SPREAD).max(MIN_SPREAD_BYTES) {
+        if let Some(newest) = &self.newest {
+            total_bytes = newest.total_bytes;
+            let chunks = || newest.manifest.stages.iter().flatten();
+            let oldest = chunks().map(|c| c.total_bytes - u64::from(c.bytes)).min().unwrap_or(total_bytes);
+            if total_bytes - oldest <= self.room.spread_bytes(state_bytes) {
                 known = chunks().map(|c| (c.hash.clone(), c.clone())).collect();
             }
         }
@@ -126,15 +179,15 @@ impl Snapshots {
             cut: states.cut,
             events_out: states.events_out,
             written: states.written.clone(),
+            skipped: states.skipped.clone(),
             total_bytes,
             stages,
         };
         let value = serde_json::to_vec(&manifest)?;
         let hash = hash(&value);
         let at = self.append(log, b"manifest", &[&value])?;
-        let at = SnapshotRef { at, hash, next: states.next, control: states.control };
-        self.newest = Some((at.clone(), manifest));
-        Ok(at)
+        self.newest = Some(Newest { total_bytes: total_bytes + value.len() as u64, manifest });
+        Ok(SnapshotRef { at, hash, next: states.next, control: states.control })
     }
 
     /// The chunks of a state; those that are not known are written.
@@ -149,12 +202,12 @@ impl Snapshots {
         let cuts = fastcdc::v2020::FastCDC::new(state, min, usual, max);
         let pieces: Vec<(&[u8], String)> =
             cuts.map(|cut| &state[cut.offset..cut.offset + cut.length]).map(|piece| (piece, hash(piece))).collect();
-        let mut new: Vec<(&[u8], &String)> = Vec::new();
-        for (piece, hash) in &pieces {
-            if !known.contains_key(hash) && !new.iter().any(|(_, h)| *h == hash) {
-                new.push((piece, hash));
-            }
-        }
+        let mut seen = BTreeSet::new();
+        let new: Vec<(&[u8], &String)> = pieces
+            .iter()
+            .filter(|(_, hash)| !known.contains_key(hash) && seen.insert(hash))
+            .map(|(piece, hash)| (*piece, hash))
+            .collect();
         for some in new.chunks(APPEND_CHUNKS) {
             let values: Vec<&[u8]> = some.iter().map(|(piece, _)| *piece).collect();
             let first = self.append(log, b"chunk", &values)?;
@@ -194,12 +247,16 @@ impl Snapshots {
         ensure!(hash(&record.value) == at.hash, "the checksum of its manifest does not match");
         let manifest: Manifest = serde_json::from_slice(&record.value).context("it is not a manifest")?;
         let states = self.states(log, &manifest)?;
-        Ok(Loaded { states, at: at.clone(), manifest })
+        Ok(Loaded { states, at: at.clone(), manifest, manifest_bytes: record.value.len() as u64 })
     }
 
     /// The next snapshots build on this one.
-    pub fn build_on(&mut self, loaded: Loaded) {
-        self.newest = Some((loaded.at, loaded.manifest));
+    pub fn build_on(&mut self, log: &mut impl Topics, loaded: Loaded) -> Result<()> {
+        // What stands behind it was left by workers that died: it takes room, as much as it may be.
+        let left = (log.extent(&self.topic, self.partition)?.end - loaded.at.at - 1).max(0) as u64;
+        let total_bytes = loaded.manifest.total_bytes + loaded.manifest_bytes + left * u64::from(CHUNK_BYTES.2);
+        self.newest = Some(Newest { manifest: loaded.manifest, total_bytes });
+        Ok(())
     }
 
     /// All chunks in one pass.
@@ -233,6 +290,7 @@ impl Snapshots {
             cut: manifest.cut,
             events_out: manifest.events_out,
             written: manifest.written.clone(),
+            skipped: manifest.skipped.clone(),
         })
     }
 

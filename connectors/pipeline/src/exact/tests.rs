@@ -3,10 +3,11 @@
 mod absence;
 mod inbox;
 mod keys;
+mod room;
 
 use super::audit;
 use super::sim::{Client, Fault, SimLog};
-use super::{Fenced, Job, PartitionWorker, RENEW_AFTER, StageFailed};
+use super::{Fenced, Job, PartitionWorker, RENEW_AFTER, SkipReason, StageFailed};
 use crate::chain::{ChainOptions, Placement};
 use crate::check;
 use crate::model::Recovery;
@@ -18,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-const PIPELINE: &str = "
+pub(crate) const PIPELINE: &str = "
 apiVersion: perfstream/v1
 kind: Pipeline
 meta: { name: p }
@@ -36,7 +37,7 @@ output: { topic: out, partition_by: page, schema: { timestamp: datetime, page: s
 routes: { window: windows }
 ";
 
-fn job(text: &str, instance: &str) -> Job {
+pub(crate) fn job(text: &str, instance: &str) -> Job {
     let report = check::check_text("test.yaml", text);
     assert!(!report.is_error(), "{}", report.render(false));
     let pipeline = report.into_pipelines().remove(0);
@@ -62,7 +63,7 @@ fn job(text: &str, instance: &str) -> Job {
 const START: i64 = 1_767_600_000;
 
 /// A log with `records` events, a second apart, some of them bad or late.
-fn log(records: usize) -> SimLog {
+pub(crate) fn log(records: usize) -> SimLog {
     let log = SimLog::default();
     for topic in ["control", "state"] {
         log.create(topic, 1);
@@ -77,7 +78,7 @@ fn log(records: usize) -> SimLog {
     log
 }
 
-fn feed(log: &SimLog, n: usize) {
+pub(crate) fn feed(log: &SimLog, n: usize) {
     let time = START + n as i64;
     let value = match n % 11 {
         3 => "{\"not json".to_string(),
@@ -244,8 +245,8 @@ fn quarantines(prefilter: bool) {
 #[test]
 fn drop_oldest_keeps_the_newest_and_says_what_it_dropped() {
     let log = log(100);
-    let job = Job { keep_waiting: Some(30), ..job(PIPELINE, "w") };
-    let mut worker = PartitionWorker::start(Client::new(&log, 7), job, 0, START * 1_000_000).expect("a start");
+    let dropping = Job { keep_waiting: Some(30), ..job(PIPELINE, "w") };
+    let mut worker = PartitionWorker::start(Client::new(&log, 7), dropping, 0, START * 1_000_000).expect("a start");
     run_to_end(&mut worker, 200).expect("no fault");
     holds(&log).expect("the same records");
     let gaps: Vec<String> = outputs(&log)
@@ -258,6 +259,20 @@ fn drop_oldest_keeps_the_newest_and_says_what_it_dropped() {
         gaps[0].contains("\"from\":0") && gaps[0].contains("\"to\":70") && gaps[0].contains("drop_oldest"),
         "{gaps:?}"
     );
+    // The count outlives its worker, in a snapshot and without one.
+    let skipped = BTreeMap::from([(SkipReason::DropOldest, 70)]);
+    assert_eq!(worker.summary().expect("a summary").skipped, skipped);
+    drop(worker);
+    for damaged in [false, true] {
+        if damaged {
+            (0..log.all("state", 0).len()).for_each(|n| log.damage("state", 0, n));
+        }
+        let mut next =
+            PartitionWorker::start(Client::new(&log, 7), job(PIPELINE, "next"), 0, START * 1_000_000).expect("a start");
+        assert_eq!(next.recovered().state_bytes == 0, damaged);
+        let summary = next.summary().expect("a summary");
+        assert_eq!((summary.skipped, summary.balance.input), (skipped.clone(), 30));
+    }
 }
 
 #[test]

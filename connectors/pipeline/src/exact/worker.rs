@@ -13,21 +13,20 @@ pub use recovery::Recovered;
 use super::Fenced;
 use super::control::{Advance, ControlEvent, Entry, Fold, Holder, SkipReason, SnapshotRef, parse};
 use super::outputs::{Batches, OutputTopics};
-use super::snapshot::{Snapshots, States};
+use super::snapshot::{PARTITION_BYTES, Room, Snapshots, States};
 use crate::chain::ChainOptions;
 use crate::host::LogRecord;
 use crate::model::Recovery;
 use crate::output::Emission;
 use crate::plan::{Plan, PlanSpec};
 use crate::run::Worker;
-use crate::run::records::newest;
+use crate::run::recent::Recent;
 use crate::run::requests::request;
 use crate::summary::Summary;
 use anyhow::{Context, Result, bail, ensure};
 use front::{Front, Input};
 use perfstream_core::{Kind, Tick};
 use perfstream_log::{NewRecord, Read, Topics, partition_of_key};
-use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -84,6 +83,12 @@ pub struct Job {
     pub instance: String,
 }
 
+impl Job {
+    fn room(&self) -> Room {
+        Room { partition_bytes: PARTITION_BYTES, retain: self.retain }
+    }
+}
+
 /// What a step did.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Progress {
@@ -94,9 +99,11 @@ pub struct Progress {
     /// Outputs written, by kind
     pub written: BTreeMap<Kind, u64>,
     /// The newest alerts, insights and forecasts among them
-    pub recent: Vec<(Kind, Value)>,
+    pub recent: Recent,
     /// Log time of the newest input record, milliseconds since the epoch
     pub newest_log_time_ms: Option<i64>,
+    /// Input records left out, and why
+    pub skipped: Option<(SkipReason, u64)>,
     /// A snapshot was taken
     pub snapshot: bool,
     /// A tick was written
@@ -157,7 +164,7 @@ impl<T: Topics> PartitionWorker<T> {
         let mut worker = PartitionWorker {
             worker: Worker::new(Arc::clone(&plan), &job.chain),
             outputs: OutputTopics::find(&mut log, plan.router.topics())?,
-            snapshots: Snapshots::new(&job.state_topic, partition, holder.clone()),
+            snapshots: Snapshots::new(&job.state_topic, partition, holder.clone(), job.room()),
             plan,
             log,
             partition,
@@ -244,8 +251,9 @@ impl<T: Topics> PartitionWorker<T> {
         let mut advance = self.entry(end, Vec::new());
         advance.skipped = Some(reason);
         self.reserve(&advance)?;
-        let sent = self.skipped(&advance);
-        self.emit(sent)
+        let (from, sent) = (self.next, self.skipped(&advance));
+        let skipped = Some((reason, (end - from) as u64));
+        Ok(Progress { skipped, ..self.emit(sent)? })
     }
 
     /// A snapshot of where it stands; the next advance names it.
@@ -258,11 +266,21 @@ impl<T: Topics> PartitionWorker<T> {
             cut: self.cut.context("a configuration stands in the control topic")?,
             events_out: totals.events_out,
             written: totals.written.iter().map(|(kind, n)| (kind.name().to_string(), *n)).collect(),
+            skipped: totals.skipped,
         };
         let at = self.snapshots.save(&mut self.log, &states)?;
         fail::fail_point!("after_snapshot");
+        let (room, state_bytes) = (self.job.room(), states.bytes());
+        if !room.holds(state_bytes) {
+            tracing::error!(
+                partition = self.partition,
+                state_bytes,
+                "the state is too large for its topic, which holds {} bytes a partition: a restart may lose it",
+                room.partition_bytes
+            );
+        }
         self.kept.insert(0, at);
-        self.kept.truncate(self.job.retain.max(1) as usize);
+        self.kept.truncate(room.kept(state_bytes) as usize);
         Ok(())
     }
 
@@ -443,7 +461,7 @@ impl<T: Topics> PartitionWorker<T> {
         for emission in &sent {
             *progress.written.entry(emission.kind).or_default() += 1;
         }
-        progress.recent = newest(&sent);
+        progress.recent = Recent::of(&sent);
         let batches = self.outputs.batches(self.plan.router.topics(), sent, self.partition)?;
         self.write(batches)?;
         Ok(progress)
@@ -464,6 +482,7 @@ impl<T: Topics> PartitionWorker<T> {
         let reason = advance.skipped.unwrap_or(SkipReason::Retention);
         let lost = self.next..advance.through;
         self.next = advance.through;
+        self.worker.skip(self.partition, reason, (lost.end - lost.start) as u64);
         let records = gap_records(&self.job.plan, self.partition, &lost, reason);
         records.into_iter().filter_map(|(kind, json)| self.plan.router.own(kind, json)).collect()
     }

@@ -3,7 +3,11 @@
 //! A worker that meets an error is dropped, and a new one recovers from the log; that is the only
 //! repair there is. Being fenced ends the process: somebody else does the work.
 
+#[cfg(test)]
+mod tests;
+
 use super::load::Meter;
+use super::recent::Recent;
 use super::records::{PartitionRecord, Session, State, Status};
 use super::status::PartitionStatus;
 use crate::exact::{Fenced, Job, PartitionWorker, StageFailed};
@@ -11,10 +15,8 @@ use crate::model::Errors;
 use crate::summary::Summary;
 use crate::topics;
 use anyhow::{Context, Result, anyhow};
-use perfstream_core::Kind;
 use perfstream_log::spill::{SpillOptions, Spilling};
 use perfstream_log::{NewRecord, Topics};
-use serde_json::Value;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -24,8 +26,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const WAIT: Duration = Duration::from_millis(250);
 /// Between two status records of a partition.
 pub(super) const REPORT_EVERY: Duration = Duration::from_secs(5);
-/// Pause after the first error, and the longest one.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// Pause after the first error, and the longest one; tests do not wait so long.
+const BACKOFF: (Duration, Duration) = match cfg!(test) {
+    false => (Duration::from_millis(100), Duration::from_secs(10)),
+    true => (Duration::from_millis(1), Duration::from_millis(10)),
+};
 
 /// A pipeline, ready for workers.
 #[derive(Debug, Clone)]
@@ -97,7 +102,7 @@ where
 }
 
 /// What a partition tells: its status, and its newest alerts, insights and forecasts.
-type Report = (PartitionRecord, Vec<(Kind, Value)>);
+type Report = (PartitionRecord, Recent);
 
 /// Writes status records. They are told as well as can be; the work does not hang on it.
 struct Teller<'r, T, C> {
@@ -115,7 +120,7 @@ impl<T: Topics, C: Fn() -> Result<T>> Teller<'_, T, C> {
         for (partition, recent) in reports {
             let key = format!("{}/{}", partition.pipeline, partition.partition);
             self.append(&key, &Status::Partition(partition.clone()));
-            self.session.note(partition, recent);
+            self.session.note(partition, &recent);
             if Instant::now() >= session_at {
                 session_at = Instant::now() + REPORT_EVERY;
                 self.tell_session();

@@ -10,7 +10,7 @@ use super::session;
 use super::share::{Instance, Share};
 use crate::chain::ChainOptions;
 use crate::deploy;
-use crate::exact::{Fenced, Job, RENEW_AFTER};
+use crate::exact::{Fenced, Job};
 use crate::model::{Backpressure, Pipeline, Placement};
 use crate::plan::PlanSpec;
 use crate::process::{serve_metrics, signal};
@@ -47,6 +47,8 @@ pub struct Options {
     pub stop_with_parent: bool,
     /// Where records that wait are copied to, with `backpressure: buffer-with-spill`
     pub spill: Option<SpillOptions>,
+    /// Control entries after which the configuration is written down again, see [`RENEW_AFTER`](crate::exact::RENEW_AFTER)
+    pub renew_after: i64,
     /// How the stages run
     pub chain: ChainOptions,
 }
@@ -269,7 +271,7 @@ fn assignment(
         checkpoint: Duration::from_micros(pipeline.checkpoint.interval.us().max(0) as u64),
         retain: pipeline.checkpoint.retain,
         recovery: pipeline.recovery,
-        renew_after: RENEW_AFTER,
+        renew_after: options.renew_after,
         keep_waiting: (pipeline.backpressure == Backpressure::DropOldest).then_some(KEEP_WAITING),
         prefilter: pipeline.placement == Placement::SpuPrefilter,
         careful: false,

@@ -9,7 +9,8 @@
 mod told;
 
 use super::cluster::now;
-use super::records::{State, newest};
+use super::recent::Recent;
+use super::records::State;
 use super::requests::{Entry, request};
 use super::status::PartitionStatus;
 use super::{BATCH_RECORDS, RunOptions, Worker};
@@ -261,7 +262,7 @@ impl<'p> Live<'p> {
     /// Outputs, position, tick and, if it is time, the snapshot: all or nothing.
     fn commit(&mut self, log: &mut Log, partition: u32, sent: Vec<Emission>, tick: Option<&Tick>) -> Result<()> {
         let Some(place) = self.partitions.get_mut(&partition) else { return Ok(()) };
-        place.status.recent.extend(newest(&sent));
+        place.status.recent.extend(&Recent::of(&sent));
         let due = self.snapshot_at.elapsed() >= self.checkpoint;
         let snapshot = match due {
             false => None,

@@ -3,16 +3,13 @@
 //! One schema for both (`pipelines/status.schema.json`, `perfstream schema --of status`); `scope` tells
 //! them apart. Fields that the user's document names keep its camelCase, our own are snake_case.
 
-use crate::output::Emission;
+use super::recent::Recent;
 use crate::summary::Summary;
 use perfstream_core::Kind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
-
-/// Newest records of a kind that a session shows.
-const RECENT: usize = 10;
 
 /// A record of the topic `perfstream-status`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -227,41 +224,23 @@ pub enum SessionState {
     Failed,
 }
 
-/// The newest records that a session shows, in order.
-pub fn newest(sent: &[Emission]) -> Vec<(Kind, Value)> {
-    let shown = |e: &&Emission| matches!(e.kind, Kind::Alert | Kind::Insight | Kind::Forecast);
-    let newest: Vec<&Emission> = sent.iter().rev().filter(shown).take(RECENT).collect();
-    let value = |e: &Emission| serde_json::from_slice(&e.record.value).unwrap_or_default();
-    newest.into_iter().rev().map(|e| (e.kind, value(e))).collect()
-}
-
 /// A session and what its partitions have told.
 #[derive(Debug, Clone, Default)]
 pub struct Session {
     record: SessionRecord,
     partitions: BTreeMap<(String, u32), PartitionRecord>,
+    recent: Recent,
 }
 
 impl Session {
     /// A session that starts; its record's `timestamp` and numbers are set as partitions report.
     pub fn new(record: SessionRecord) -> Session {
-        Session { record, partitions: BTreeMap::new() }
+        Session { record, ..Session::default() }
     }
 
     /// Takes what a partition tells, with its newest records.
-    pub fn note(&mut self, partition: PartitionRecord, recent: Vec<(Kind, Value)>) {
-        for (kind, value) in recent {
-            let list = match kind {
-                Kind::Insight => &mut self.record.insights,
-                Kind::Alert => &mut self.record.alerts,
-                Kind::Forecast => &mut self.record.predictions,
-                _ => continue,
-            };
-            list.push_back(value);
-            while list.len() > RECENT {
-                list.pop_front();
-            }
-        }
+    pub fn note(&mut self, partition: PartitionRecord, recent: &Recent) {
+        self.recent.extend(recent);
         self.partitions.insert((partition.pipeline.clone(), partition.partition), partition);
     }
 
@@ -280,6 +259,9 @@ impl Session {
             }));
         }
         self.record.status = worst.unwrap_or_default();
+        self.record.insights = self.recent.of_kind(Kind::Insight);
+        self.record.alerts = self.recent.of_kind(Kind::Alert);
+        self.record.predictions = self.recent.of_kind(Kind::Forecast);
         self.record.clone()
     }
 }
@@ -305,9 +287,9 @@ mod tests {
     fn a_session_is_the_sum_of_its_partitions() {
         let mut session = Session::new(SessionRecord { id: "s".into(), ..SessionRecord::default() });
         assert_eq!(session.record("t".into()).status, SessionState::Analyzing);
-        session.note(partition(0, State::Running, 5, 10), Vec::new());
-        session.note(partition(1, State::Stopped, 7, 30), Vec::new());
-        session.note(partition(0, State::Running, 6, 20), Vec::new());
+        session.note(partition(0, State::Running, 5, 10), &Recent::default());
+        session.note(partition(1, State::Stopped, 7, 30), &Recent::default());
+        session.note(partition(0, State::Running, 6, 20), &Recent::default());
         let record = session.record("t".into());
         assert_eq!((record.id.as_str(), record.timestamp.as_str(), record.status), ("s", "t", SessionState::Analyzing));
         assert_eq!((record.statistics.events_processed, record.statistics.throughput), (13, 4.0));
@@ -317,26 +299,16 @@ mod tests {
             (State::Failed, SessionState::Failed),
             (State::Fenced, SessionState::Stopped),
         ] {
-            session.note(partition(0, state, 6, 20), Vec::new());
+            session.note(partition(0, state, 6, 20), &Recent::default());
             assert_eq!(session.record("t".into()).status, wanted);
         }
-    }
-
-    #[test]
-    fn the_newest_alerts_are_shown() {
-        let mut session = Session::default();
-        let alerts = (0..25).map(|n| (Kind::Alert, Value::from(n))).collect();
-        session.note(partition(0, State::Running, 1, 1), alerts);
-        let record = session.record("t".into());
-        assert_eq!(record.alerts, (15..25).map(Value::from).collect::<VecDeque<_>>());
-        assert!(record.insights.is_empty() && record.predictions.is_empty());
     }
 
     #[test]
     fn records_fit_the_schema_and_come_back() {
         let validator = jsonschema::validator_for(&schema()).expect("a schema");
         let mut session = Session::default();
-        session.note(partition(0, State::Running, 1, 1), Vec::new());
+        session.note(partition(0, State::Running, 1, 1), &Recent::default());
         let session = session.record("2026-01-05T09:00:00Z".into());
         for status in [Status::Session(session), Status::Partition(partition(3, State::Fenced, 2, 2))] {
             let value = serde_json::to_value(&status).expect("JSON");

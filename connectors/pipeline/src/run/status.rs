@@ -1,10 +1,10 @@
 //! How a partition's worker does: what its status records are made of, and its metrics.
 
+use super::recent::Recent;
 use super::records::{Latency, Offsets, PartitionRecord, State, Statistics, StatusKind};
 use crate::exact::Progress;
 use crate::summary::Summary;
 use hdrhistogram::Histogram;
-use perfstream_core::Kind;
 use serde_json::Value;
 use std::time::Instant;
 
@@ -45,7 +45,7 @@ pub struct PartitionStatus {
     /// Input records since the last report
     pub records: u64,
     /// Alerts, insights and forecasts since the last report, the newest of them
-    pub recent: Vec<(Kind, Value)>,
+    pub recent: Recent,
     since: Instant,
 }
 
@@ -68,7 +68,7 @@ impl PartitionStatus {
             summary: None,
             latency_ms: latencies(),
             records: 0,
-            recent: Vec::new(),
+            recent: Recent::default(),
             since: Instant::now(),
         }
     }
@@ -77,7 +77,7 @@ impl PartitionStatus {
     pub fn note(&mut self, progress: &Progress, now: i64) -> Option<u64> {
         self.records += progress.records;
         self.prefiltered += progress.prefiltered;
-        self.recent.extend(progress.recent.iter().cloned());
+        self.recent.extend(&progress.recent);
         let newest = progress.newest_log_time_ms.filter(|ms| *ms >= 0);
         let latency_ms = newest.map(|newest| (now / 1000 - newest).clamp(0, MAX_LATENCY_MS as i64) as u64);
         if let Some(latency_ms) = latency_ms {
@@ -85,6 +85,10 @@ impl PartitionStatus {
         }
         let labels = [("pipeline", self.pipeline.clone()), ("partition", self.partition.to_string())];
         metrics::counter!("perfstream_records_total", &labels).increment(progress.records);
+        if let Some((reason, n)) = progress.skipped {
+            let reason = [("pipeline", self.pipeline.clone()), ("reason", reason.name().to_string())];
+            metrics::counter!("perfstream_skipped_records_total", &reason).increment(n);
+        }
         for (kind, n) in &progress.written {
             let kind = [("pipeline", self.pipeline.clone()), ("kind", kind.name().to_string())];
             metrics::counter!("perfstream_written_total", &kind).increment(*n);

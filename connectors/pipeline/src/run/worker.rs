@@ -2,6 +2,7 @@
 
 use crate::chain::front::FrontBatch;
 use crate::chain::{Chain, ChainOptions};
+use crate::exact::SkipReason;
 use crate::host::{Lines, LogRecord};
 use crate::output::Emission;
 use crate::plan::Plan;
@@ -22,13 +23,15 @@ pub struct Worker {
     started: Instant,
 }
 
-/// What has left the chain.
+/// What has left the chain, and what has not come to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Events that passed the whole chain
     pub events_out: u64,
     /// Records written by kind
     pub written: BTreeMap<Kind, u64>,
+    /// Input records that were left out
+    pub skipped: BTreeMap<SkipReason, u64>,
 }
 
 impl Worker {
@@ -126,6 +129,11 @@ impl Worker {
         self.totals.get(&partition).cloned().unwrap_or_default()
     }
 
+    /// Input records of a partition are left out.
+    pub fn skip(&mut self, partition: u32, reason: SkipReason, records: u64) {
+        *self.totals.entry(partition).or_default().skipped.entry(reason).or_default() += records;
+    }
+
     /// Goes on from the counts of an earlier run.
     pub fn set_totals(&mut self, partition: u32, totals: Totals) {
         self.totals.insert(partition, totals);
@@ -160,6 +168,7 @@ impl Worker {
             pipeline: self.plan.spec.pipeline.clone(),
             balance: Balance::new(&stages, totals.events_out),
             written: totals.written,
+            skipped: totals.skipped,
             stages,
             elapsed: self.started.elapsed(),
         }

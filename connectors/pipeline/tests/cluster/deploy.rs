@@ -150,12 +150,15 @@ fn what_does_not_fit_is_refused_before_anything_is_done() {
             TopicOptions { retention_seconds: Some(400 * 86_400), ..TopicOptions::default() },
         )
         .expect("a topic");
+    let year = TopicOptions { retention_seconds: Some(400 * 86_400), ..TopicOptions::default() };
+    cluster.create_topic("lcp-state", 3, TopicOptions { partition_bytes: Some(1 << 30), ..year }).expect("a topic");
     let (ok, text) = perfstream(&cluster, &deploy);
-    assert!(!ok && text.contains("2 refused; nothing was changed"), "{text}");
+    assert!(!ok && text.contains("3 refused; nothing was changed"), "{text}");
+    assert!(text.contains("holds 1073741824 bytes a partition; snapshots of lcp need 4294967296"), "{text}");
     assert!(text.contains("is kept for 60 s; input of lcp needs 3 d"), "{text}");
     assert!(text.contains("has 2 partitions, its input 3"), "{text}");
     let mut log = cluster.topics();
-    assert_eq!(log.partitions("lcp-state").expect("an answer"), None);
+    assert_eq!(log.partitions("lcp-inbox").expect("an answer"), None);
 
     let (ok, text) = perfstream(&cluster, &["run", "pipelines/web-vitals.yaml", "--only", "cls"]);
     assert!(

@@ -109,12 +109,57 @@ fn workers_share_and_take_over() {
     assert!(found.values().all(|values| values.len() == 1), "copies are identical");
 }
 
-/// Words of living workers with a load, each by its worker.
-fn loaded(log: &mut impl Topics) -> BTreeSet<String> {
+/// Two processes with fixed shares, and then the two that `scaling` asks for.
+#[test]
+#[ignore = "needs a Fluvio server"]
+fn as_many_workers_as_the_file_says() {
+    let cluster = TestCluster::start().expect("a Fluvio server");
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("many.yaml");
+    std::fs::write(&file, format!("{PIPELINE}scaling: {{ type: manual, instances: 2 }}\n")).expect("a file");
+    deploy(&cluster, &file);
+    let mut log = cluster.topics();
+    let shares = |log: &mut _| {
+        let mut shares: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+        holders(log).into_iter().for_each(|(partition, name)| shares.entry(name).or_default().push(partition));
+        let mut shares: Vec<Vec<u32>> = shares.into_values().collect();
+        shares.sort();
+        shares
+    };
+    let fixed: Vec<Child> = ["0/2", "1/2"]
+        .map(|share| command(&cluster, &file).args(["--instance", share]).spawn().expect("a worker"))
+        .into();
+    produce(&mut log, 0..100);
+    until("each has its share", || shares(&mut log) == [[0, 2], [1, 3]]);
+    until("all is processed", || outputs(&mut log).len() == 100);
+    for mut worker in fixed {
+        kill(Pid::from_raw(worker.id() as i32), Signal::SIGTERM).expect("a signal");
+        assert!(worker.wait().expect("an end").success());
+    }
+
+    let claims = |log: &mut _| (0..PARTITIONS).map(|p| all(log, "many-control", p).len()).sum::<usize>();
+    let before = claims(&mut log);
+    let mut fleet = command(&cluster, &file).spawn().expect("a supervisor");
+    until("two have joined", || living(&mut log, |_| true).len() == 2);
+    until("they have taken the partitions", || claims(&mut log) > before && shares(&mut log).len() == 2);
+    produce(&mut log, 100..200);
+    until("all is processed", || outputs(&mut log).len() == 200);
+    kill(Pid::from_raw(fleet.id() as i32), Signal::SIGTERM).expect("a signal");
+    assert!(fleet.wait().expect("an end").success());
+    assert!(living(&mut log, |_| true).is_empty(), "every worker has left");
+    assert!(outputs(&mut log).values().all(|values| values.len() == 1), "copies are identical");
+}
+
+/// Workers that have joined and not left, of whose words one at least holds.
+fn living(log: &mut impl Topics, holds: impl Fn(&Value) -> bool) -> BTreeSet<String> {
     let words = all(log, "perfstream-members", 0);
     let gone = |w: &Value| words.iter().any(|v| v["session"] == w["session"] && v["alive"] == false);
-    let loaded = words.iter().filter(|w| w["load"].is_object() && !gone(w));
-    loaded.filter_map(|w| w["session"].as_str().map(str::to_string)).collect()
+    let living = words.iter().filter(|w| holds(w) && !gone(w));
+    living.filter_map(|w| w["session"].as_str().map(str::to_string)).collect()
+}
+
+fn loaded(log: &mut impl Topics) -> BTreeSet<String> {
+    living(log, |word| word["load"].is_object())
 }
 
 /// A supervisor starts a worker when the load is high, and drains it when it is low.

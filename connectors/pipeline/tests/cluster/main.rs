@@ -7,4 +7,5 @@ mod deploy;
 mod detect;
 mod hazards;
 mod instances;
+mod sessions;
 mod transforms;

@@ -114,10 +114,10 @@ impl<T: Topics> PartitionWorker<T> {
         self.recovered.state_bytes = states.stages.iter().map(|s| s.len() as u64).sum();
         let kind = |(word, n): (&String, &u64)| Some((Kind::parse(word)?, *n));
         let written = states.written.iter().filter_map(kind).collect();
-        self.worker.set_totals(self.partition, Totals { events_out: states.events_out, written });
+        let totals = Totals { events_out: states.events_out, written, skipped: states.skipped.clone() };
+        self.worker.set_totals(self.partition, totals);
         self.fold = Fold::after(loaded.holder().clone());
-        self.snapshots.build_on(loaded);
-        Ok(())
+        self.snapshots.build_on(&mut self.log, loaded)
     }
 
     /// Records that are left out when the advances from control offset `from` on are repeated.

@@ -41,7 +41,7 @@ impl Told {
                 let recent = std::mem::take(&mut status.recent);
                 let record = status.report(&self.id, now());
                 let key = format!("{}/{partition}", record.pipeline);
-                self.session.note(record.clone(), recent);
+                self.session.note(record.clone(), &recent);
                 records.push((key, Status::Partition(record)));
             }
         }
