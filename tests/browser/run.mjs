@@ -4,9 +4,10 @@ import { tests as operations } from './operations.mjs';
 import { Skipped } from './parts.mjs';
 import { tests as script } from './script.mjs';
 import { tests as keys } from './six-keys.mjs';
+import { tests as viewer } from './viewer.mjs';
 
 let [passed, failed, skipped] = [0, 0, 0];
-for (const [name, test] of Object.entries({ ...script, ...end, ...keys, ...operations })) {
+for (const [name, test] of Object.entries({ ...script, ...end, ...keys, ...viewer, ...operations })) {
   try {
     await test();
     passed += 1;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Name and longest input in bytes: what a target sees in one execution is bounded.
-const TARGETS: [(&str, u32); 11] = [
+const TARGETS: [(&str, u32); 15] = [
     ("record_decode", 2048),
     ("expression", 512),
     ("pipeline_yaml", 4096),
@@ -24,6 +24,10 @@ const TARGETS: [(&str, u32); 11] = [
     ("collect_remote_write", 1024),
     ("collect_faro", 2048),
     ("collect_reports", 2048),
+    ("collect_events", 1024),
+    ("collect_gzip", 512),
+    ("sink_alert", 2048),
+    ("sink_words", 512),
 ];
 
 /// Counters per edge, a table of their places, and the operands of comparisons.

@@ -61,7 +61,7 @@ fn fuzzed_front(tally: &mut Tally) {
     tally.step("the front of perfstream that is fuzzed", command.current_dir(root()));
 }
 
-/// 25 kills of the embedded run and of the sink, and of workers on a cluster where there is a server.
+/// 25 kills of the embedded run and of the sink, and of workers and the sink on a cluster where there is a server.
 fn kills(tally: &mut Tally) {
     let mut count = |name: &str, harness: anyhow::Result<Command>| match harness {
         Ok(mut harness) => tally.counted(name, &mut harness),
@@ -72,6 +72,10 @@ fn kills(tally: &mut Tally) {
     match kill::server() {
         Some(_) => {
             count("cargo xtask kill --cluster", kill::harness(&kill::Args::rounds(25, true)));
+            count(
+                "cargo xtask kill --sink --cluster",
+                kill::connector_harness(&kill::Args::rounds(8, true), "kill_sink"),
+            );
             kills_without(tally);
         }
         None => tally.skip("kills of workers on a cluster", kill::NO_SERVER),

@@ -3,6 +3,7 @@
 //! Browsers' bodies are unpacked as they come. Those of servers may be longer, so they are read as
 //! they were sent, and unpacked a few at a time (`servers`).
 
+use crate::gzip::{self, Unpackable};
 use crate::options::Options;
 use crate::refusal::Refusal;
 use axum::body::{Body, Bytes};
@@ -11,7 +12,6 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use axum::http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use std::error::Error;
-use std::io::Read;
 use std::time::Duration;
 
 /// The two bounds of a body, bytes.
@@ -73,17 +73,13 @@ pub(crate) async fn read(body: Body, bounds: Bounds, within: Duration) -> Result
 
 /// Unpacks gzip of any number of members.
 pub(crate) fn gunzip(packed: &[u8], bounds: Bounds) -> Result<Vec<u8>, Refusal> {
-    let mut whole = Vec::new();
-    let limit = bounds.whole as u64 + 1;
-    let read = flate2::read::MultiGzDecoder::new(packed).take(limit).read_to_end(&mut whole);
-    match read {
-        Ok(_) if whole.len() > bounds.whole => Err(bounds.too_long()),
-        Ok(_) => Ok(whole),
-        Err(error) => {
-            tracing::debug!("a body could not be unpacked: {error}");
-            Err(broken())
+    gzip::unpack(packed, bounds.whole).map_err(|error| match error {
+        Unpackable::TooLong => bounds.too_long(),
+        Unpackable::Broken(why) => {
+            tracing::debug!("a body could not be unpacked: {why}");
+            broken()
         }
-    }
+    })
 }
 
 fn broken() -> Refusal {

@@ -18,6 +18,7 @@ pub mod decode;
 pub mod events;
 pub mod faro;
 pub mod fields;
+pub mod gzip;
 pub mod options;
 pub mod otlp;
 pub mod record;

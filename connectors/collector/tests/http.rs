@@ -143,6 +143,21 @@ fn too_many_requests() {
     assert_eq!(collector.send("GET", "/healthz", &[], b"").0, 200, "health is not counted");
 }
 
+/// A token's rate is its own: it is spent by all addresses together, and another token's is left alone.
+#[test]
+fn too_many_requests_of_one_token() {
+    let tokens = vec!["one".into(), "two".into()];
+    let collector = Collector::start(Options { rate_per_token: 1, rate_per_address: 0, tokens, ..Options::default() });
+    let post =
+        |token: &str, n: u32| collector.send("POST", &format!("/v1/vitals?token={token}"), &[], lcp(n).as_bytes());
+    let all: Vec<(u16, String, String)> = (0..4).map(|n| post("one", n)).collect();
+    assert!(all.iter().take(2).all(|a| a.0 == 204), "{all:?}");
+    let refused = all.iter().find(|a| a.0 == 429).expect("the burst is two");
+    assert!(refused.1.contains("retry-after: ") && refused.2.contains("this token"), "{refused:?}");
+    assert_eq!(post("two", 9).0, 204);
+    assert_eq!(post("three", 9).0, 401, "a token that is not known has no rate");
+}
+
 #[test]
 fn origins() {
     let collector = Collector::start(Options { origins: vec!["https://shop.example".into()], ..Options::default() });

@@ -17,7 +17,8 @@ use perfstream::chain::{ChainOptions, Placement};
 use perfstream::model::Pipeline;
 use perfstream::modules::Modules;
 use perfstream::plan::PlanSpec;
-use perfstream::{check, explain, schema, testing, transforms};
+use perfstream::report::Report;
+use perfstream::{check, explain, frameworks, schema, testing, transforms};
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -94,6 +95,7 @@ Examples:
   zcat events.gz | perfstream run web-vitals.yaml --only lcp --input -
   perfstream run web-vitals.yaml --input lcp-stream=lcp.jsonl --input cls-stream=cls.jsonl --out out/
   perfstream run web-vitals.yaml --data log/ --follow
+  perfstream run web-vitals.yaml --framework web-vitals --data log/ --follow
   perfstream run web-vitals.yaml --only lcp --cluster localhost:9003 --metrics 127.0.0.1:9464
 
 Without --out or --data the records are printed as JSON lines.")]
@@ -204,6 +206,9 @@ struct Files {
     /// Only the pipeline of this name (may be given more than once)
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
+    /// All pipelines of this framework, also those in the files that it names
+    #[arg(long, value_name = "NAME", conflicts_with = "only")]
+    framework: Option<String>,
 }
 
 #[derive(ClapArgs)]
@@ -331,10 +336,9 @@ fn check_files(files: &[PathBuf], json: bool) -> Result<ExitCode> {
 
 /// The selected pipelines of files without errors.
 fn load(files: &Files) -> Result<Vec<Pipeline>> {
-    let report = check::check_files(&files.files);
-    if report.is_error() {
-        eprint!("{}", report.render(std::io::stderr().is_terminal()));
-        bail!("the files have errors; nothing was run");
+    let report = checked(&files.files)?;
+    if let Some(name) = &files.framework {
+        return load_framework(&files.files, &frameworks::members(&report.documents, name)?);
     }
     let pipelines = report.into_pipelines();
     let names: Vec<String> = pipelines.iter().map(|p| p.meta.name.to_string()).collect();
@@ -345,6 +349,25 @@ fn load(files: &Files) -> Result<Vec<Pipeline>> {
     }
     let chosen = |p: &Pipeline| files.only.is_empty() || files.only.contains(&p.meta.name.to_string());
     Ok(pipelines.into_iter().filter(chosen).collect())
+}
+
+/// The pipelines of a framework, of these files and of those that it names.
+fn load_framework(files: &[PathBuf], members: &frameworks::Members) -> Result<Vec<Pipeline>> {
+    let mut all = files.to_vec();
+    let same = |a: &PathBuf, b: &PathBuf| a.canonicalize().ok() == b.canonicalize().ok();
+    all.extend(members.files.iter().filter(|path| !files.iter().any(|given| same(path, given))).cloned());
+    let pipelines = checked(&all)?.into_pipelines();
+    Ok(pipelines.into_iter().filter(|p| members.pipelines.contains(&p.meta.name.to_string())).collect())
+}
+
+/// What files hold, if there is no error in them.
+fn checked(files: &[PathBuf]) -> Result<Report> {
+    let report = check::check_files(files);
+    if report.is_error() {
+        eprint!("{}", report.render(std::io::stderr().is_terminal()));
+        bail!("the files have errors; nothing was run");
+    }
+    Ok(report)
 }
 
 fn test(files: &Files, engine: &Engine, json: bool) -> Result<ExitCode> {

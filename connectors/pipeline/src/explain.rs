@@ -9,6 +9,7 @@ use crate::model::{Origin, Pipeline, Placement, Uses};
 use crate::params::{Shape, params, shape};
 use crate::plan::PlanSpec;
 use crate::registry::{self, StageEntry};
+use crate::thresholds;
 use crate::yaml::{Data, Node};
 use anyhow::Result;
 use perfstream_core::Context;
@@ -66,6 +67,10 @@ fn write(pipeline: &Pipeline, text: &mut String) -> std::fmt::Result {
         let before = known.made.len();
         known.pass(stage.name, with);
         let config = with.map_or_else(|| "{}".into(), Node::to_json);
+        let config = thresholds::inline(stage.name, &config, &thresholds::of_pipeline(pipeline))
+            .ok()
+            .flatten()
+            .unwrap_or(config);
         let inlined = detectors::inline(stage.name, &config, &pipeline.detectors).ok().flatten();
         let reads = stage.lint(&inlined.unwrap_or(config), &context).reads;
         writeln!(text, "   reads: {}", words(&reads))?;

@@ -5,10 +5,13 @@
 //! nothing to what these do: `check` holds its lists to them, and a run tells in its session which
 //! frameworks its pipelines belong to.
 
+use crate::check::Document;
 use crate::model::{DocumentKind, Name, steps};
 use crate::yaml::Node;
+use anyhow::{Result, bail};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use std::path::{Path, PathBuf};
 
 /// One framework: what analyzes, detects, processes, alerts, shows, acts, correlates and predicts.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -16,8 +19,8 @@ use serde::Deserialize;
 pub struct Framework {
     /// Id of the framework, as `web-vitals-real-time`
     pub id: Name,
-    /// Other files whose documents the parts may name, relative to this one; they run when they are given
-    /// to `perfstream run` too
+    /// Other files whose documents the parts may name, relative to this one; they run with `--framework`, or
+    /// when they are given to `perfstream run` too
     #[serde(default)]
     pub files: Vec<String>,
     /// Pipelines that give results
@@ -36,6 +39,32 @@ pub struct Framework {
     pub correlation: Vec<Name>,
     /// Pipelines with a step `forecast`
     pub prediction: Vec<Name>,
+}
+
+/// What a framework runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Members {
+    /// Files that it names beside the one it stands in
+    pub files: Vec<PathBuf>,
+    /// Names of its pipelines
+    pub pipelines: Vec<String>,
+}
+
+/// What the framework of this name or id runs; an error says which ones there are.
+pub fn members(documents: &[Document], name: &str) -> Result<Members> {
+    let frameworks = || documents.iter().filter(|d| d.kind == DocumentKind::Framework);
+    let is_it = |d: &&Document| d.name == name || d.node.get("id").and_then(Node::str) == Some(name);
+    let Some(framework) = frameworks().find(is_it) else {
+        let known: Vec<&str> = frameworks().map(|d| d.name.as_str()).collect();
+        let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+        bail!("there is no framework `{name}` in these files; they have {known}");
+    };
+    let texts = |key| framework.node.get(key).map_or(&[][..], Node::items).iter().filter_map(Node::str);
+    let place = Path::new(&*framework.source.name).parent().unwrap_or(Path::new(""));
+    Ok(Members {
+        files: texts("files").map(|path| place.join(path)).collect(),
+        pipelines: texts("processors").map(str::to_string).collect(),
+    })
 }
 
 /// What a part of a framework names.

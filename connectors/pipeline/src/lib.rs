@@ -32,6 +32,7 @@ pub mod source;
 pub mod summary;
 pub mod tables;
 pub mod testing;
+pub mod thresholds;
 pub mod topics;
 pub mod transforms;
 pub mod yaml;

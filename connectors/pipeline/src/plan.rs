@@ -6,6 +6,7 @@ use crate::detectors;
 use crate::model::{AnalyzerType, OutputField, Pipeline, Uses};
 use crate::output::Router;
 use crate::tables;
+use crate::thresholds;
 use anyhow::{Context, Result, anyhow};
 use perfstream_core::Kind;
 use perfstream_core::decode::DecodeConfig;
@@ -128,6 +129,7 @@ fn chain_spec(pipeline: &Pipeline) -> Result<ChainSpec> {
         ..DecodeConfig::default()
     };
     let mut stages = Vec::new();
+    let rules = thresholds::of_pipeline(pipeline);
     for (transform, name) in pipeline.transforms.iter().zip(pipeline.stage_names()) {
         let uses = Uses::parse(&transform.uses).with_context(|| format!("`uses: {}`", transform.uses))?;
         let file = pipeline.origin.as_deref().map_or("", |origin| &origin.source.name);
@@ -136,6 +138,8 @@ fn chain_spec(pipeline: &Pipeline) -> Result<ChainSpec> {
         let of_detector =
             detectors::inline(uses.name, &config, &pipeline.detectors).map_err(|issue| anyhow!("{issue}"))?;
         let config = of_detector.unwrap_or(config);
+        let of_rule = thresholds::inline(uses.name, &config, &rules).map_err(|issue| anyhow!("{issue}"))?;
+        let config = of_rule.unwrap_or(config);
         stages.push(StageSpec { name, stage: uses.name.to_string(), config });
     }
     let wanted = input_checks(pipeline);

@@ -2,6 +2,8 @@
 
 use anyhow::{Context, Result};
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::runtime::Runtime;
 
 /// Waits for SIGTERM or SIGINT.
@@ -13,6 +15,19 @@ pub async fn signal() -> Result<()> {
         _ = interrupt.recv() => {}
     }
     Ok(())
+}
+
+/// Becomes true at SIGTERM or SIGINT.
+pub fn stopped(runtime: &Runtime) -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let told = stop.clone();
+    runtime.spawn(async move {
+        match signal().await {
+            Ok(()) => told.store(true, Ordering::SeqCst),
+            Err(error) => tracing::error!("signals are not heard: {error:#}"),
+        }
+    });
+    stop
 }
 
 /// What the worker's metrics are.

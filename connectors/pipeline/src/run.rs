@@ -29,6 +29,8 @@ use crate::summary::Summary;
 use anyhow::{Result, bail};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// Records handed to the chain at once.
@@ -47,6 +49,8 @@ pub struct RunOptions {
     pub out: Option<PathBuf>,
     /// Wait for more input
     pub follow: bool,
+    /// Set it, and a run over the embedded log saves its state and ends
+    pub stop: Arc<AtomicBool>,
     /// Partitions of input files
     pub partitions: u32,
     /// Show a progress bar
@@ -69,6 +73,7 @@ impl Default for RunOptions {
             data: None,
             out: None,
             follow: false,
+            stop: Arc::default(),
             partitions: 1,
             progress: false,
             checkpoint: Duration::from_secs(10),

@@ -74,7 +74,10 @@ fn a_verdict_is_learned_once_and_a_replay_learns_it_again() {
     let first = go_on(dir.path(), &plan);
     assert_eq!(seen(&first), [1, 1, 1]);
     // From its snapshot, and without one.
-    assert_eq!(seen(&go_on(dir.path(), &plan)), [1, 1, 1]);
+    let again = go_on(dir.path(), &plan);
+    assert_eq!(seen(&again), [1, 1, 1]);
+    assert!(again.balance.holds() && again.balance.counted == 300, "{:?}", again.balance);
+    assert_eq!(again.written, first.written);
     let nothing = StoredSnapshot { next: 300, control: 3, states: Vec::new() };
     let mut log = Log::open(dir.path()).expect("a log");
     log.commit(|writer| writer.set_snapshot("speed", 0, &nothing, 1)).expect("a commit");

@@ -66,6 +66,12 @@ pub struct Alert {
     /// Its end
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window_end: Option<Value>,
+    /// Partition of the pipeline's input
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<i64>,
+    /// Input record that brought the transition about: the last one before it
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<i64>,
     /// The anomaly that the detector found in it
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anomaly_id: Option<String>,
@@ -202,6 +208,11 @@ impl Alert {
         labels
     }
 
+    /// The input record that brought it about, as partition@offset.
+    pub fn input(&self) -> Option<String> {
+        Some(format!("{}@{}", self.partition?, self.offset?))
+    }
+
     /// Names one thing to be told: the same after every restart.
     pub fn key(&self, repeat: u32) -> String {
         let key = format!("{}:{}:{}", self.alert_id, self.transition, self.step);
@@ -227,7 +238,7 @@ pub(crate) fn example(id: &str, state: State) -> Alert {
         "condition": "p75_lcp > 6000", "values": { "p75_lcp": 6200 }, "timestamp": "2026-01-01T00:05:00Z",
         "started_at": "2026-01-01T00:05:00Z", "ended_at": (!firing).then_some("2026-01-01T00:20:00Z"),
         "reason": (!firing).then_some("condition_false"), "summary": format!("LCP Critical is {}", state.name()),
-        "window": "one_minute",
+        "window": "one_minute", "partition": 0, "offset": 4711,
         "window_start": "2026-01-01T00:04:00Z", "window_end": "2026-01-01T00:05:00Z",
     });
     Alert::parse(record.to_string().as_bytes(), "alerts/0@17".into()).expect("an alert")

@@ -3,7 +3,7 @@
 //! A template knows `status` (firing or resolved), `repeat`, `receiver`, `rule`, `pipeline`, `stage`,
 //! `severity`, `transition`, `step`, `summary`, `condition`, `started_at`, `ended_at`, `reason`,
 //! `window`, `window_start`, `window_end`, `alert_id`, `place` (topic/partition@offset of the alert
-//! record), the maps `labels` and `values`, and both as texts: `where` and `how`; of an anomaly `usual` (how bad
+//! record), `partition` and `offset` of the input record that brought it about, the maps `labels` and `values`, and both as texts: `where` and `how`; of an anomaly `usual` (how bad
 //! against what) and `cause`, else empty; `link` to the alert on the live page, if its address is known.
 //! Control characters of what records bring are taken out.
 
@@ -28,7 +28,8 @@ const TEXT: &str = "\
 {% endif -%}
 {% if window_start %}window {{ window }} from {{ window_start }} to {{ window_end }}
 {% endif -%}
-pipeline {{ pipeline }}, alert {{ alert_id }}, record {{ place }}\
+pipeline {{ pipeline }}\
+{% if offset is defined %}, input up to {{ partition }}@{{ offset }}{% endif %}, alert {{ alert_id }}, record {{ place }}\
 {% if link %}
 {{ link }}{% endif %}";
 
@@ -144,7 +145,7 @@ mod tests {
              critical, since 2026-01-01T00:05:00Z, until 2026-01-01T00:20:00Z (condition_false)\n\
              p75_lcp=6200, condition: p75_lcp > 6000\n\
              window one_minute from 2026-01-01T00:04:00Z to 2026-01-01T00:05:00Z\n\
-             pipeline lcp, alert 5d0c, record alerts/0@17"
+             pipeline lcp, input up to 0@4711, alert 5d0c, record alerts/0@17"
         );
     }
 
@@ -169,7 +170,7 @@ mod tests {
              lcp of page=/ is 53 % above 1002.1000; 905.34 to 1099 is usual, by 240 values since 2026-01-05T08:00:00Z\n\
              mostly lcp 80 %, cls 15 %\n\
              window one_minute from 2026-01-01T00:04:00Z to 2026-01-01T00:05:00Z\n\
-             pipeline lcp, alert 5d/0c, record alerts/0@17\n\
+             pipeline lcp, input up to 0@4711, alert 5d/0c, record alerts/0@17\n\
              https://perf.example.com/#alert=5d%2F0c"
         );
     }

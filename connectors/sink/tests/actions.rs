@@ -135,6 +135,24 @@ fn what_cannot_be_done_has_failed_and_says_why() -> Result<()> {
     Ok(())
 }
 
+/// A program gets the body on standard input, and its key; it is run once.
+#[test]
+fn a_program_is_run() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let written = dir.path().join("written");
+    let script = "cat >> \"$0\"; printf ' %s;' \"$PERFSTREAM_IDEMPOTENCY_KEY\" >> \"$0\"";
+    let program = json!({ "name": "program", "command": { "argv": ["sh", "-c", script, written] } });
+    let receivers = json!({ "receivers": [program], "allow_actions": true, "allow_commands": true });
+    let receivers: Receivers = serde_json::from_value(receivers)?;
+    let command = json!({ "action": "command", "receiver": "program", "body": { "service": "cart" } });
+    append_to(dir.path(), "actions", &[action("a", "requested", FAR, command)])?;
+    assert_eq!(run_once(dir.path(), &receivers)?.done, 1);
+    assert_eq!(run_once(dir.path(), &receivers)?, Summary::default());
+    assert_eq!(std::fs::read_to_string(&written)?, "{\"service\":\"cart\"} a:requested;");
+    assert_eq!(outcomes(dir.path())?.iter().map(|o| (o.0.as_str(), o.2)).collect::<Vec<_>>(), [("a", true)]);
+    Ok(())
+}
+
 #[test]
 fn a_record_in_a_topic() -> Result<()> {
     let dir = tempfile::tempdir()?;

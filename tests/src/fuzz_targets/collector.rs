@@ -4,13 +4,13 @@
 //! taken, bad or skipped; every record is a JSON object with times that the stages can read, a topic
 //! that the collector names, and a bounded size; the same bytes give the same records.
 
-use perfstream_collector::Options;
 use perfstream_collector::client::{Client, Sender};
 use perfstream_collector::decode::{Unreadable, items};
+use perfstream_collector::gzip::{self, Unpackable};
 use perfstream_collector::otlp::{self, Encoding, Signal};
 use perfstream_collector::record::{Mapped, RECORDS_BYTES};
 use perfstream_collector::remote_write::{self, Version};
-use perfstream_collector::{faro, reports, vitals};
+use perfstream_collector::{EventTopic, Options, events, faro, reports, vitals};
 use perfstream_core::Value as CoreValue;
 use perfstream_core::enrich::Agents;
 use perfstream_core::time::TimeParser;
@@ -20,6 +20,8 @@ use std::sync::Mutex;
 
 const RECEIVED_US: i64 = 1_767_225_600_000_000;
 const MAX_EVENTS: usize = 100;
+/// A topic of plain events.
+const EVENTS: &str = "requests";
 const MAX_BYTES: usize = 1 << 20;
 
 type Made = Result<Mapped, Unreadable>;
@@ -66,6 +68,42 @@ pub fn collect_reports(data: &[u8]) {
     with(data, |_, body, sender| reports::records(body, sender, MAX_EVENTS));
 }
 
+/// `/v1/events/NAME`: plain events of servers, keyed or not.
+pub fn collect_events(data: &[u8]) {
+    with(data, |settings, body, _| {
+        let name = if settings & 2 == 0 { EVENTS.to_string() } else { format!("{EVENTS}:service") };
+        let topic: EventTopic = name.parse().expect("a topic");
+        let mut mapped = Mapped::default();
+        for item in items(body, MAX_EVENTS, settings & 1 == 0)? {
+            mapped.event(item.and_then(|event| Ok(vec![events::record(&event, &topic, RECEIVED_US)?])));
+        }
+        Ok(mapped)
+    });
+}
+
+/// gzip of servers' bodies: the bytes as they are, and behind the head of a member of stored or packed data.
+pub fn collect_gzip(data: &[u8]) {
+    let [settings, packed @ ..] = data else { return };
+    let limit = 1usize << (settings % 16);
+    let head = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+    for packed in [packed.to_vec(), [&head[..], packed].concat()] {
+        match gzip::unpack(&packed, limit) {
+            Ok(whole) => {
+                assert!(whole.len() <= limit);
+                // The same bytes need exactly this room.
+                assert_eq!(gzip::unpack(&packed, whole.len()), Ok(whole.clone()));
+                if let Some(less) = whole.len().checked_sub(1) {
+                    assert_eq!(gzip::unpack(&packed, less), Err(Unpackable::TooLong));
+                }
+            }
+            Err(Unpackable::TooLong) => {
+                assert!(gzip::unpack(&packed, limit / 2) == Err(Unpackable::TooLong), "less room is enough");
+            }
+            Err(Unpackable::Broken(why)) => assert!(!why.is_empty()),
+        }
+    }
+}
+
 fn with(data: &[u8], decode: impl Fn(u8, &[u8], &Sender<'_>) -> Made) {
     let [settings, body @ ..] = data else { return };
     let agents = Mutex::<Agents>::default();
@@ -82,7 +120,8 @@ fn with(data: &[u8], decode: impl Fn(u8, &[u8], &Sender<'_>) -> Made) {
 }
 
 fn check(mapped: &Mapped) {
-    let known = Options { topics: BTreeMap::new(), ..Options::default() }.needed_topics();
+    let topics = BTreeMap::from([(EVENTS.to_string(), EVENTS.parse().expect("a topic"))]);
+    let known = Options { topics, ..Options::default() }.needed_topics();
     let skipped: u64 = mapped.skipped.values().sum();
     let mut taken: Vec<usize> = mapped.records.iter().map(|(event, _)| *event).collect();
     taken.dedup();
@@ -94,9 +133,11 @@ fn check(mapped: &Mapped) {
     for (_, record) in &mapped.records {
         bytes += record.size_bytes();
         assert!(known.contains(&record.topic), "{}", record.topic);
-        assert!(record.key.is_some(), "a record without a key");
+        assert!(record.key.is_some() || record.topic == EVENTS, "a record without a key");
         let value: Value = serde_json::from_slice(&record.value).expect("JSON");
-        for name in ["timestamp", "received"] {
+        // A server's own time is the stages' business.
+        let own = if record.topic == EVENTS { None } else { Some("timestamp") };
+        for name in own.into_iter().chain(["received"]) {
             let text = value.get(name).and_then(Value::as_str).unwrap_or_default();
             assert!(parser.parse(CoreValue::Str(text)).is_some(), "`{name}` is `{text}`");
         }

@@ -44,9 +44,14 @@ fn a_metric_of_the_library() {
 
 #[test]
 fn each_name_has_its_topic() {
-    for (name, topic) in METRICS {
-        let found = map(json!({"name": name, "value": 0, "id": "v3-1"})).unwrap();
-        assert_eq!((found[0].0.as_str(), &found[0].2["page"]), (topic, &json!("/referred")), "{name}");
+    // The library's ids of its versions 3 to 6.
+    for version in 3..=6 {
+        let id = format!("v{version}-1700000000000-1234567890123");
+        for (name, topic) in METRICS {
+            let found = map(json!({"name": name, "value": 0, "id": id})).unwrap();
+            assert_eq!((found[0].0.as_str(), &found[0].2["page"]), (topic, &json!("/referred")), "{name}");
+            assert_eq!(found[0].2["metricId"], id, "{name}");
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use crate::diagnostic::{Diagnostic, did_you_mean, list};
 use crate::model::{Uses, unique_name};
 use crate::registry::{self, GROUP, Lint, STAGES, StageEntry, VERSION};
 use crate::source::Source;
+use crate::thresholds::{self, Rules};
 use crate::yaml::{Data, Key, Node};
 use perfstream_core::{Context, Issue, Span};
 use std::collections::BTreeMap;
@@ -41,6 +42,7 @@ pub fn check<'a>(
     let mut names: Vec<(String, &Node)> = Vec::new();
     let mut taken = Vec::new();
     let mut all = Vec::new();
+    let rules = thresholds::of_document(pipeline);
     for transform in transforms.iter().filter(|t| matches!(t.data, Data::Map(_))) {
         if let Some(name) = transform.get("name")
             && let Some(text) = name.str()
@@ -58,7 +60,7 @@ pub fn check<'a>(
             let unique = unique_name(given, &taken);
             let context = context(pipeline, name, &unique);
             taken.push(unique);
-            fields = with_block(source, (stage, transform), &context, detectors, out);
+            fields = with_block(source, (stage, transform), &context, (detectors, &rules), out);
         }
         all.push(Reads { transform, stage, fields });
     }
@@ -142,7 +144,7 @@ fn with_block(
     source: &Source,
     (stage, transform): (&StageEntry, &Node),
     context: &Context,
-    detectors: &Detectors,
+    (detectors, rules): (&Detectors, &Rules),
     out: &mut Vec<Diagnostic>,
 ) -> Vec<String> {
     // Without `with:` the stage has its defaults, and what it says stands at `uses:`.
@@ -156,7 +158,8 @@ fn with_block(
     let wrong = schema(stage.name).map(|s| s.check(with, source, &mut found)).unwrap_or_default();
     let inlined = crate::tables::inline(&with.to_json(), &source.name).and_then(|inlined| {
         let config = inlined.unwrap_or_else(|| with.to_json());
-        Ok(crate::detectors::inline(stage.name, &config, detectors)?.unwrap_or(config))
+        let config = crate::detectors::inline(stage.name, &config, detectors)?.unwrap_or(config);
+        Ok(thresholds::inline(stage.name, &config, rules)?.unwrap_or(config))
     });
     let config = match inlined {
         Ok(config) => config,

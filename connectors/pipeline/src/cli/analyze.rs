@@ -100,7 +100,7 @@ enum ReportFormat {
 impl Common {
     /// The pipeline, which must read that topic.
     fn pipeline(&self, files: &[PathBuf], stream: &str) -> Result<Pipeline> {
-        let mut pipelines = load(&Files { files: files.to_vec(), only: Vec::new() })?;
+        let mut pipelines = load(&Files { files: files.to_vec(), only: Vec::new(), framework: None })?;
         let known: Vec<String> =
             pipelines.iter().map(|p| format!("{} (reads {})", p.meta.name, p.input.topic)).collect();
         let Some(at) = pipelines.iter().position(|p| p.meta.name.to_string() == self.analyzer) else {

@@ -28,8 +28,11 @@ pub(super) struct RunArgs {
     /// Only the pipeline of this name (may be given more than once)
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
+    /// All pipelines of this framework, also those in the files that it names
+    #[arg(long, value_name = "NAME", conflicts_with = "only")]
+    framework: Option<String>,
     /// Run as a Fluvio connector: the configuration as `cdk deploy` passes it
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["files", "only", "cluster", "instance", "metrics", "data", "out", "input"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["files", "only", "framework", "cluster", "instance", "metrics", "data", "out", "input"])]
     config: Option<PathBuf>,
     /// File of NAME=value lines for `${{ secrets.NAME }}` in the configuration; without it the environment
     #[arg(long, value_name = "FILE", requires = "config")]
@@ -83,7 +86,8 @@ pub(super) fn run(args: &RunArgs, json: bool) -> Result<ExitCode> {
     if let Some(config) = &args.config {
         return run_as_connector(args, &connector::read(config, args.secrets.as_deref())?, json);
     }
-    let pipelines = load(&Files { files: args.files.clone(), only: args.only.clone() })?;
+    let pipelines =
+        load(&Files { files: args.files.clone(), only: args.only.clone(), framework: args.framework.clone() })?;
     if let Some(address) = &args.cluster {
         let place = (address.as_deref(), args.instance, args.metrics);
         return run_on_cluster(args, place, &pipelines, json);
@@ -111,8 +115,13 @@ pub(super) fn run(args: &RunArgs, json: bool) -> Result<ExitCode> {
             Some(session::start(&session::name(), run::cluster::now(), parts))
         }
     };
+    // A run over files alone has nothing to save.
+    let signals =
+        args.data.as_ref().map(|_| tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build());
+    let signals = signals.transpose()?;
     let options = RunOptions {
         inputs,
+        stop: signals.as_ref().map(perfstream::process::stopped).unwrap_or_default(),
         data: args.data.clone(),
         out: args.out.clone(),
         follow: args.follow,
@@ -132,7 +141,7 @@ pub(super) fn run(args: &RunArgs, json: bool) -> Result<ExitCode> {
 }
 
 fn run_as_connector(args: &RunArgs, config: &connector::Config, json: bool) -> Result<ExitCode> {
-    let pipelines = load(&Files { files: config.pipelines.clone(), only: config.only.clone() })?;
+    let pipelines = load(&Files { files: config.pipelines.clone(), only: config.only.clone(), framework: None })?;
     let inputs: Vec<String> = pipelines.iter().map(|p| p.input.topic.to_string()).collect();
     if !inputs.contains(&config.topic) {
         bail!("`meta.topic: {}`: no chosen pipeline reads it; they read {}", config.topic, inputs.join(", "));

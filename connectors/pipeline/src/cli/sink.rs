@@ -23,7 +23,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::runtime::Runtime;
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -185,7 +184,7 @@ fn run_sink(args: &RunArgs) -> Result<ExitCode> {
         perfstream::process::serve_metrics(address, &runtime)?;
     }
     let log = place(args.data.as_deref(), args.cluster.as_ref(), runtime.handle())?;
-    let stop = stopped(&runtime);
+    let stop = perfstream::process::stopped(&runtime);
     let connect = page::connect(args.data.clone(), args.cluster.clone(), &runtime);
     let page = args.page.serve(&runtime, connect.clone())?;
     let told = match &receivers {
@@ -292,17 +291,4 @@ fn write_out(
         threads.push((remote.name.clone(), std::thread::Builder::new().name(name).spawn(move || writer.run(&stop))?));
     }
     Ok(threads)
-}
-
-/// Becomes true at SIGTERM or SIGINT.
-fn stopped(runtime: &Runtime) -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let told = stop.clone();
-    runtime.spawn(async move {
-        match perfstream::process::signal().await {
-            Ok(()) => told.store(true, Ordering::SeqCst),
-            Err(error) => tracing::error!("signals are not heard: {error:#}"),
-        }
-    });
-    stop
 }

@@ -13,7 +13,7 @@ use crate::deploy;
 use crate::exact::{Fenced, Job};
 use crate::model::{Backpressure, Pipeline, Placement};
 use crate::plan::PlanSpec;
-use crate::process::{serve_metrics, signal};
+use crate::process::serve_metrics;
 use crate::summary::Summary;
 use crate::topics;
 use anyhow::{Result, anyhow, bail};
@@ -84,16 +84,7 @@ pub fn run(pipelines: &[Pipeline], options: &Options) -> Result<Vec<Summary>> {
 
 /// Becomes true at a signal, or when standard input ends.
 fn stopped(runtime: &Runtime, with_parent: bool) -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let told = stop.clone();
-    runtime.spawn(async move {
-        if let Err(error) = signal().await {
-            tracing::error!("signals are not heard: {error:#}");
-            return;
-        }
-        tracing::info!("stopping: each worker takes a last snapshot");
-        told.store(true, Ordering::SeqCst);
-    });
+    let stop = crate::process::stopped(runtime);
     if with_parent {
         let told = stop.clone();
         // A thread of its own: it is never joined, as a read of standard input cannot be ended.

@@ -13,7 +13,7 @@ use super::recent::Recent;
 use super::records::State;
 use super::requests::{Entry, request};
 use super::status::PartitionStatus;
-use super::{BATCH_RECORDS, RunOptions, Worker};
+use super::{BATCH_RECORDS, RunOptions, Totals, Worker};
 use crate::exact::Progress;
 use crate::host::LogRecord;
 use crate::output::Emission;
@@ -30,10 +30,11 @@ use std::fs::File;
 use std::io::BufRead;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use told::Told;
 
-/// Runs pipelines until the log's end, or for ever with `--follow`.
+/// Runs pipelines until the log's end, or with `--follow` until it is stopped.
 pub fn run(plans: &[Plan], options: &RunOptions, dir: &Path) -> Result<Vec<Summary>> {
     let mut log = Log::open(dir)?;
     let _locks = plans.iter().map(|plan| lock(dir, &plan.spec.pipeline)).collect::<Result<Vec<_>>>()?;
@@ -46,7 +47,8 @@ pub fn run(plans: &[Plan], options: &RunOptions, dir: &Path) -> Result<Vec<Summa
     let events = plans.iter().any(|plan| options.inputs.contains_key(&plan.input_topic));
     let mut pipelines = plans.iter().map(|plan| Live::start(plan, &log, options)).collect::<Result<Vec<_>>>()?;
     let mut told = options.session.clone().map(Told::new);
-    loop {
+    let stopped = || options.stop.load(Ordering::SeqCst);
+    while !stopped() {
         let mut busy = false;
         for live in &mut pipelines {
             busy |= live.step(&mut log)?;
@@ -69,13 +71,15 @@ pub fn run(plans: &[Plan], options: &RunOptions, dir: &Path) -> Result<Vec<Summa
         std::thread::sleep(Duration::from_millis(50));
         pipelines.iter_mut().try_for_each(|live| live.tick_if_due(&mut log))?;
     }
-    if events {
+    // A run that goes on with its state later has not seen the end of its input.
+    let ended = events && !stopped();
+    if ended {
         pipelines.iter_mut().try_for_each(|live| live.tick_all(&mut log, 0, true))?;
     }
     if let Some(told) = &mut told {
         told.tell(&mut pipelines, State::Stopped, &mut log)?;
     }
-    pipelines.iter_mut().map(|live| live.finish(&mut log, events)).collect()
+    pipelines.iter_mut().map(|live| live.finish(&mut log, ended)).collect()
 }
 
 /// One process per pipeline and directory: a second one is refused.
@@ -189,7 +193,7 @@ impl<'p> Live<'p> {
         let status = PartitionStatus::new(pipeline, &self.plan.input_topic, partition);
         let mut place = Place { next: 0, control: 0, written, entries: VecDeque::new(), status };
         for snapshot in log.snapshots(pipeline, partition)? {
-            match self.worker.chain(partition)?.restore(&snapshot.states) {
+            match self.restore(partition, &snapshot) {
                 Ok(()) => {
                     (place.next, place.control) = (snapshot.next, snapshot.control);
                     place.status.snapshot = Some(snapshot.next);
@@ -210,6 +214,16 @@ impl<'p> Live<'p> {
             place.entries.push_back((record.offset, Entry::of(&record)?));
         }
         Ok(place)
+    }
+
+    fn restore(&mut self, partition: u32, snapshot: &StoredSnapshot) -> Result<()> {
+        let stages = self.plan.spec.stages.len();
+        let (states, totals) = snapshot.states.split_at(stages.min(snapshot.states.len()));
+        self.worker.chain(partition)?.restore(states)?;
+        // Logs of the first days hold none.
+        let totals = totals.first().map_or(Ok(Totals::default()), |bytes| Totals::load(bytes))?;
+        self.worker.set_totals(partition, totals);
+        Ok(())
     }
 
     /// Processes one batch per partition; false if there was nothing to do.
@@ -268,7 +282,8 @@ impl<'p> Live<'p> {
             false => None,
             true => {
                 self.snapshot_at = Instant::now();
-                let states = self.worker.chain(partition)?.snapshot()?;
+                let mut states = self.worker.chain(partition)?.snapshot()?;
+                states.push(self.worker.totals(partition).save()?);
                 Some(StoredSnapshot { next: place.next, control: place.control, states })
             }
         };

@@ -34,6 +34,21 @@ pub struct Totals {
     pub skipped: BTreeMap<SkipReason, u64>,
 }
 
+impl Totals {
+    /// As a snapshot of the embedded log holds them, behind the states of the stages.
+    pub fn save(&self) -> Result<Vec<u8>> {
+        let written: BTreeMap<&str, u64> = self.written.iter().map(|(kind, n)| (kind.name(), *n)).collect();
+        Ok(serde_json::to_vec(&(self.events_out, written))?)
+    }
+
+    /// Of a snapshot.
+    pub fn load(bytes: &[u8]) -> Result<Totals> {
+        let (events_out, written): (u64, BTreeMap<String, u64>) = serde_json::from_slice(bytes)?;
+        let written = written.into_iter().filter_map(|(word, n)| Some((Kind::parse(&word)?, n))).collect();
+        Ok(Totals { events_out, written, ..Totals::default() })
+    }
+}
+
 impl Worker {
     /// A worker without chains yet.
     pub fn new(plan: Arc<Plan>, options: &ChainOptions) -> Worker {
@@ -139,9 +154,10 @@ impl Worker {
         self.totals.insert(partition, totals);
     }
 
-    /// Forgets the chain of a partition, and with it its state.
+    /// Forgets the chain of a partition, and with it its state and its counts.
     pub fn discard(&mut self, partition: u32) {
         self.chains.remove(&partition);
+        self.totals.remove(&partition);
     }
 
     /// The numbers so far.

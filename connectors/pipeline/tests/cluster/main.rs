@@ -7,5 +7,11 @@ mod deploy;
 mod detect;
 mod hazards;
 mod instances;
+mod responses;
 mod sessions;
 mod transforms;
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../whole/mod.rs"]
+mod whole;

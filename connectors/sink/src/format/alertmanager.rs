@@ -25,8 +25,7 @@ pub fn body(delivery: &Delivery, texts: &Texts, now_ms: i64) -> Value {
     for notice in &delivery.notices {
         let alert = &notice.alert;
         let annotations = annotations(&delivery.receiver, notice, texts);
-        let labels: Labels =
-            alert.routing_labels().into_iter().map(|(name, value)| (label_name(&name), value)).collect();
+        let labels = label_names(alert.routing_labels());
         for severity in lower(notice) {
             let mut labels = labels.clone();
             labels.insert("severity".into(), (*severity).into());
@@ -50,6 +49,11 @@ fn lower(notice: &Notice) -> &'static [&'static str] {
     let risen = alert.transition == "escalated" && notice.repeat == 0 || notice.is_resolved() && alert.step > 0;
     let at = SEVERITIES.iter().position(|severity| *severity == alert.severity);
     at.filter(|_| risen).map_or(&[], |at| &SEVERITIES[..at])
+}
+
+/// Labels under names that Alertmanager has.
+pub(super) fn label_names(labels: Labels) -> Labels {
+    labels.into_iter().map(|(name, value)| (label_name(&name), value)).collect()
 }
 
 /// `[a-zA-Z_][a-zA-Z0-9_]*`: others are refused by many an Alertmanager, and the whole request with them.

@@ -46,6 +46,7 @@ pub fn body(receiver: &str, notice: &Notice, texts: &Texts, routing_key: &str) -
                 "values": alert.values,
                 "condition": alert.condition,
                 "record": alert.place,
+                "input": alert.input(),
             },
         },
     });

@@ -112,3 +112,80 @@ fn an_event_that_pagerduty_would_refuse_is_made_smaller() {
     assert!(event.to_string().len() < 512_000);
     assert_eq!(event["payload"]["custom_details"]["record"], "alerts/0@17");
 }
+
+/// What the services' documentation says of a body, written by somebody who had not seen these: `tests/contracts`.
+fn contract(name: &str) -> jsonschema::Validator {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/contracts/{name}.schema.json"));
+    let schema: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    jsonschema::options().should_validate_formats(true).build(&schema).unwrap()
+}
+
+#[test]
+fn bodies_hold_the_contracts_of_the_services() {
+    let odd = |change: &dyn Fn(&mut crate::alert::Alert)| {
+        let mut notice = notice("a1", State::Firing);
+        change(&mut notice.alert);
+        notice
+    };
+    let long = odd(&|alert| {
+        (alert.rule, alert.summary) = ("<!channel> é".repeat(400), "&<>".repeat(5000));
+        alert.alert_id = "x".repeat(400);
+        alert.labels = (0..300).map(|n| (format!("1-label {n}"), Value::from("y".repeat(50)))).collect();
+    });
+    let bare = odd(&|alert| {
+        (alert.labels, alert.values) = Default::default();
+        (alert.summary, alert.condition, alert.pipeline, alert.severity) = Default::default();
+        (alert.timestamp, alert.stage) = Default::default();
+    });
+    let mixed = odd(&|alert| {
+        alert.labels.insert("n".into(), 5.into());
+        alert.labels.insert("".into(), Value::Null);
+        alert.labels.insert("list".into(), vec!["a", "b"].into());
+        (alert.transition, alert.step, alert.severity) = ("escalated".into(), 2, "critical".into());
+    });
+    let (firing, resolved) = (notice("a1", State::Firing), notice("a2", State::Resolved));
+    let with_page = || texts().with_page(Some("https://perf.example"));
+    for texts in [texts(), with_page()] {
+        for notices in [
+            vec![firing.clone(), resolved.clone()],
+            vec![resolved.clone()],
+            vec![long.clone(); 60],
+            vec![bare.clone()],
+            vec![mixed.clone(), long.clone(), bare.clone()],
+        ] {
+            let delivery = delivery(notices);
+            let hold = |name: &str, body: &Value| {
+                let errors: Vec<String> = contract(name)
+                    .iter_errors(body)
+                    .map(|error| format!("{}: {error}", error.instance_path()))
+                    .collect();
+                assert!(errors.is_empty(), "{name}: {errors:#?}");
+            };
+            hold("slack", &slack::body(&delivery, &texts));
+            hold("webhook-v4", &webhook::body(&delivery, &texts));
+            hold("alertmanager-v2", &alertmanager::body(&delivery, &texts, 1_767_226_000_000));
+            for notice in &delivery.notices {
+                hold("pagerduty", &pagerduty::body("pager", notice, &texts, "***"));
+                hold("cloudevents", &cloudevents::body(notice));
+            }
+        }
+    }
+}
+
+/// The contracts say no to what is wrong.
+#[test]
+fn contracts_tell_good_from_bad() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/contracts/examples.json");
+    let examples: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let examples = examples.as_object().unwrap();
+    assert_eq!(examples.len(), 5);
+    for (name, examples) in examples {
+        let contract = contract(name);
+        let all = |kind: &str| examples[kind].as_array().unwrap().clone();
+        assert!(!all("good").is_empty() && all("bad").len() > 2, "{name}");
+        assert!(all("good").iter().all(|body| contract.is_valid(body)), "{name}");
+        for bad in all("bad") {
+            assert!(!contract.is_valid(&bad), "{name}: {bad}");
+        }
+    }
+}

@@ -1,13 +1,15 @@
 //! The body of Alertmanager's webhook, version 4, so that receivers made for it work.
 
 use crate::engine::{Delivery, Notice};
+use crate::format::alertmanager::label_names;
 use crate::matcher::Labels;
 use crate::text::Texts;
 use serde_json::{Value, json};
 
 /// The body for a group.
 pub fn body(delivery: &Delivery, texts: &Texts) -> Value {
-    let labels: Vec<Labels> = delivery.notices.iter().map(|notice| notice.alert.routing_labels()).collect();
+    let labels: Vec<Labels> =
+        delivery.notices.iter().map(|notice| label_names(notice.alert.routing_labels())).collect();
     let annotations: Vec<Labels> = delivery.notices.iter().map(|n| annotations(&delivery.receiver, n, texts)).collect();
     let firing = delivery.notices.iter().any(|notice| !notice.is_resolved());
     let alerts = delivery.notices.iter().zip(labels.iter().zip(&annotations));
@@ -19,7 +21,7 @@ pub fn body(delivery: &Delivery, texts: &Texts) -> Value {
         "truncatedAlerts": 0,
         "status": if firing { "firing" } else { "resolved" },
         "receiver": delivery.receiver,
-        "groupLabels": delivery.group_labels,
+        "groupLabels": label_names(delivery.group_labels.clone()),
         "commonLabels": common(&labels),
         "commonAnnotations": common(&annotations),
         "externalURL": texts.page(),

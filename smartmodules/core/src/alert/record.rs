@@ -74,7 +74,9 @@ impl Record {
             .field("started_at", &time::format(start))
             .field("ended_at", ended_at.as_ref())
             .field("reason", reason(change))
-            .field("summary", &sentence);
+            .field("summary", &sentence)
+            .field("partition", i64::from(context.partition))
+            .field("offset", offset);
         let windows = [
             ("window", &self.shown.window),
             ("window_start", &self.shown.window_start),

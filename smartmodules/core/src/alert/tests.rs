@@ -118,7 +118,7 @@ fn a_record_says_everything() {
             "condition": "p75_lcp > 6000 OR anomaly_score > 0.8",
             "values": {"p75_lcp": 6200.5, "anomaly_score": null},
             "started_at": "2026-01-01T00:01:00Z", "ended_at": null, "reason": null,
-            "summary": "LCP Critical is firing, browser=Chrome, page=/checkout: anomaly_score=null, p75_lcp=6200.5",
+            "summary": "LCP Critical is firing, browser=Chrome, page=/checkout: anomaly_score=null, p75_lcp=6200.5", "partition": 0, "offset": 0,
             "window": "five_minutes", "window_end": "2026-01-01T00:01:00Z",
         })
     );

@@ -161,6 +161,12 @@ impl Expr {
         eval::truth(&self.root, get)
     }
 
+    /// The number that it compares a field with, and whether the field must be above it: of the first comparison
+    /// of the field alone by `>`, `>=`, `<` or `<=`.
+    pub fn bound_of(&self, field: Slot) -> Option<(f64, bool)> {
+        self.root.bound_of(field)
+    }
+
     /// The fields it reads: distinct, in the order of their first mention.
     pub fn slots(&self) -> &[Slot] {
         &self.slots

@@ -45,6 +45,32 @@ impl Node {
         }
     }
 
+    /// See [`super::Expr::bound_of`].
+    pub(super) fn bound_of(&self, field: Slot) -> Option<(f64, bool)> {
+        let number = |node: &Node| match node {
+            Node::Num(x) => Some(*x),
+            Node::Neg(inner) => inner.constant()?.as_f64().map(|x| -x),
+            _ => None,
+        };
+        let is_it = |node: &Node| matches!(node, Node::Field(slot) if *slot == field);
+        match self {
+            Node::And(parts) | Node::Or(parts) => parts.iter().find_map(|part| part.bound_of(field)),
+            Node::Cmp(left, op, right) => {
+                let above = match op {
+                    Cmp::Gt | Cmp::Ge => true,
+                    Cmp::Lt | Cmp::Le => false,
+                    Cmp::Eq | Cmp::Ne => return None,
+                };
+                match (is_it(left), is_it(right)) {
+                    (true, false) => number(right).map(|x| (x, above)),
+                    (false, true) => number(left).map(|x| (x, !above)),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
     /// Its value, if it is a constant.
     pub(crate) fn constant(&self) -> Option<Scalar<'_>> {
         Some(match self {

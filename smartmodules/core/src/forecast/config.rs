@@ -46,11 +46,11 @@ pub struct ForecastConfig {
     /// Share of outcomes that fall between `prediction_low` and `prediction_high`, 0.5 to 0.99. Default: 0.95.
     #[serde(default = "default_interval")]
     pub interval: f64,
-    /// Bound that `time_to_breach` looks for, in the unit of the field. Default: none, and no
-    /// `time_to_breach`.
+    /// Bound that `time_to_breach` looks for, in the unit of the field; or `{ rule: NAME }`, the bound that an
+    /// alert rule of the same pipeline has for the field, and its side. Default: none, and no `time_to_breach`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub threshold: Option<f64>,
-    /// On which side of `threshold` a value is a breach. Default: `above`.
+    pub threshold: Option<Bound>,
+    /// On which side of `threshold` a value is a breach. Default: `above`, or the side of the rule.
     #[serde(default)]
     pub breach: Breach,
     /// Write a `forecast` record per series and step as well, once there are predictions. Default: true.
@@ -59,6 +59,21 @@ pub struct ForecastConfig {
     /// Series remembered, 1 to 1,000,000; beyond it the one unseen for longest is forgotten. Default: 10000.
     #[serde(default = "default_series")]
     pub max_series: u32,
+}
+
+/// A bound, or who has it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(untagged, deny_unknown_fields)]
+pub enum Bound {
+    /// In the unit of the field
+    Value(f64),
+    /// What the condition of an alert rule of the pipeline compares the field with; perfstream puts the number
+    /// in its place
+    Rule {
+        /// Name of the rule
+        rule: String,
+    },
 }
 
 /// A side of the threshold.
@@ -117,7 +132,7 @@ impl ForecastConfig {
         let mut written: Vec<String> =
             names.flat_map(|name| [name.clone(), format!("{name}_low"), format!("{name}_high")]).collect();
         written.push(super::PREDICTION_TIME.into());
-        written.extend(self.threshold.map(|_| super::TIME_TO_BREACH.to_string()));
+        written.extend(self.threshold.as_ref().map(|_| super::TIME_TO_BREACH.to_string()));
         written
     }
 
@@ -164,6 +179,10 @@ impl ForecastConfig {
         if self.season.us() != 0 && self.season.us() < self.step.us().saturating_mul(2) {
             let message = format!("expected two steps or more, or `0s`, found `{}`", self.season);
             issues.push(Issue::error("season", message));
+        }
+        if let Some(Bound::Rule { rule }) = &self.threshold {
+            let message = format!("expected a number, found the rule `{rule}`");
+            issues.push(Issue::error("threshold", message).hint("a module alone knows no rules"));
         }
         if !(2..=MAX_SLOTS).contains(&self.season_slots) {
             let message = format!("expected 2 to {MAX_SLOTS}, found {}", self.season_slots);

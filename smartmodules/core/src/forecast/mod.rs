@@ -23,7 +23,7 @@ mod tests;
 #[cfg(test)]
 mod tests_golden;
 
-pub use config::{Breach, ForecastConfig};
+pub use config::{Bound, Breach, ForecastConfig};
 
 use crate::alert::text::{Named, group_key, labels, named};
 use crate::clock::NEVER;
@@ -116,7 +116,10 @@ impl Stage for ForecastStage {
             revision: fields.slot("revision"),
             looks_at: config.looks_at(),
             group,
-            threshold: config.threshold.filter(|x| x.is_finite()).map(|x| (x, config.breach)),
+            threshold: match config.threshold {
+                Some(Bound::Value(bound)) if bound.is_finite() => Some((bound, config.breach)),
+                _ => None,
+            },
             most_series: fit.min(u64::from(config.max_series)) as usize,
             own: own.map(|name| named(name, fields)).collect(),
             names,

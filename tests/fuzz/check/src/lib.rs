@@ -12,6 +12,7 @@ mod source_files {
     pub mod report;
     pub mod source;
     pub mod tables;
+    pub mod thresholds;
     pub mod yaml;
 }
 pub use source_files::*;
