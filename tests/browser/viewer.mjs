@@ -78,8 +78,9 @@ export const tests = {
     await rows(8);
     assert.deepEqual(await page.locator('#filters select[name=framework] option').allInnerTexts(), ['all', 'web-vitals']);
     await choose('framework', '');
+    const asked = page.waitForRequest(/api\/stream\?range=900$/);
     await choose('time-range', '900');
-    await until('the stream of a quarter of an hour', () => page.evaluate(() => performance.getEntriesByType('resource').some(({ name }) => name.endsWith('api/stream?range=900'))));
+    await asked;
     await rows(8);
   }),
 
@@ -100,7 +101,7 @@ export const tests = {
   },
 
   'what is expected is drawn and told': () => page(
-    changed(['  - uses: perfstream/alert@0.1.0', '  - uses: perfstream/detect@0.1.0\n    with: { detector: ensemble }\n  - uses: perfstream/alert@0.1.0']),
+    changed(['  - uses: perfstream/alert@0.1.0', '  - uses: perfstream/detect@0.1.0\n    with: { detector: ensemble, expected: true }\n  - uses: perfstream/alert@0.1.0']),
     async (page) => {
       const plot = page.locator('.plot').first();
       await plot.locator('canvas').waitFor();
