@@ -51,4 +51,13 @@ fn from_rows_to_a_response_and_back() {
         let count = all(topic).len();
         assert!(count > 0 && session["statistics"][numbers] == count, "{topic}: {} {count}", session["statistics"]);
     }
+
+    // A report of that session.
+    let id = session["id"].as_str().expect("an id");
+    let args = ["report", id, &file, "--stream", "pages", "--analyzer", "speed", "--data", &place, "--format", "json"];
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_perfstream")).args(args).output().expect("a run");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(report["session"]["id"], id, "{}", report["session"]);
+    assert_eq!(report["anomalies"].as_array().map(Vec::len), Some(1), "{}", report["anomalies"]);
 }
