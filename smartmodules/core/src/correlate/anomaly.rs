@@ -227,7 +227,11 @@ fn text(value: Value<'_>, most: usize) -> Option<Box<str>> {
     match value {
         Value::Str(text) => (!text.is_empty()).then(|| cut(text, most).into()),
         Value::Int(n) => Some(n.to_string().into()),
-        Value::Float(x) => Some(x.to_string().into()),
+        // In full, a number next to zero has hundreds of digits.
+        Value::Float(x) => Some(match x.to_string() {
+            long if long.len() > most => format!("{x:e}").into(),
+            short => short.into(),
+        }),
         Value::Bool(yes) => Some(yes.to_string().into()),
         Value::Null | Value::Json(_) => None,
     }

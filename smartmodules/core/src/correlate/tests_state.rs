@@ -53,6 +53,16 @@ fn bytes_do_not_depend_on_cuts_and_restarts() {
     }
 }
 
+/// A label may be a number of hundreds of digits: the stage takes its own snapshot back.
+#[test]
+fn labels_next_to_zero_survive_a_restart() {
+    let segment = json!({ "service": "web", "page": 1e-310 });
+    let lines = [open("a", 1, "cpu", &segment, &json!({ "value": 20.0 })), "@end".to_string()];
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let (rows, _) = check_cuts(|| stage(CONFIG), &lines);
+    assert!(rows.iter().any(|row| row["kind"] == "incident" && row["state"] == "open"), "{rows:?}");
+}
+
 /// Each incident opens once, first; is resolved at most once, last; and its revisions count up.
 fn lives_are_whole(rows: &[Json]) {
     let mut lives: std::collections::BTreeMap<&str, Vec<&str>> = std::collections::BTreeMap::new();
