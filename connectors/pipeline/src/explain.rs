@@ -4,7 +4,7 @@ use crate::chain::front::front_len;
 use crate::check::names::Known;
 use crate::check::structure::first_sentence;
 use crate::check::{pipeline_schema, stages};
-use crate::detectors;
+use crate::inlined::Named;
 use crate::model::{Origin, Pipeline, Placement, Uses};
 use crate::params::{Shape, params, shape};
 use crate::plan::PlanSpec;
@@ -67,12 +67,10 @@ fn write(pipeline: &Pipeline, text: &mut String) -> std::fmt::Result {
         let before = known.made.len();
         known.pass(stage.name, with);
         let config = with.map_or_else(|| "{}".into(), Node::to_json);
-        let config = thresholds::inline(stage.name, &config, &thresholds::of_pipeline(pipeline))
-            .ok()
-            .flatten()
-            .unwrap_or(config);
-        let inlined = detectors::inline(stage.name, &config, &pipeline.detectors).ok().flatten();
-        let reads = stage.lint(&inlined.unwrap_or(config), &context).reads;
+        let rules = thresholds::of_pipeline(pipeline);
+        let named = Named { file: &origin.source.name, detectors: &pipeline.detectors, rules: &rules };
+        // What is named is there: `check` has seen it.
+        let reads = stage.lint(&named.inline(stage.name, config.clone()).unwrap_or(config), &context).reads;
         writeln!(text, "   reads: {}", words(&reads))?;
         writeln!(text, "   adds: {}", words(&known.made[before..]))?;
         if !known.events_pass {

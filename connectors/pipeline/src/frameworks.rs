@@ -6,6 +6,7 @@
 //! frameworks its pipelines belong to.
 
 use crate::check::Document;
+use crate::diagnostic::did_you_mean;
 use crate::model::{DocumentKind, Name, steps};
 use crate::yaml::Node;
 use anyhow::{Result, bail};
@@ -56,8 +57,9 @@ pub fn members(documents: &[Document], name: &str) -> Result<Members> {
     let is_it = |d: &&Document| d.name == name || d.node.get("id").and_then(Node::str) == Some(name);
     let Some(framework) = frameworks().find(is_it) else {
         let known: Vec<&str> = frameworks().map(|d| d.name.as_str()).collect();
+        let hint = did_you_mean(name, known.iter().copied()).map(|hint| format!(" ({hint})")).unwrap_or_default();
         let known = if known.is_empty() { "none".into() } else { known.join(", ") };
-        bail!("there is no framework `{name}` in these files; they have {known}");
+        bail!("there is no framework `{name}` in these files; they have {known}{hint}");
     };
     let texts = |key| framework.node.get(key).map_or(&[][..], Node::items).iter().filter_map(Node::str);
     let place = Path::new(&*framework.source.name).parent().unwrap_or(Path::new(""));

@@ -17,6 +17,7 @@ pub mod explain;
 pub mod frameworks;
 pub mod generate;
 pub mod host;
+pub mod inlined;
 pub mod model;
 pub mod modules;
 pub mod output;

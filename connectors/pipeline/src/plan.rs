@@ -2,10 +2,9 @@
 
 use crate::analysis::Analysis;
 use crate::chain::{ChainSpec, StageSpec};
-use crate::detectors;
+use crate::inlined::Named;
 use crate::model::{AnalyzerType, OutputField, Pipeline, Uses};
 use crate::output::Router;
-use crate::tables;
 use crate::thresholds;
 use anyhow::{Context, Result, anyhow};
 use perfstream_core::Kind;
@@ -133,13 +132,8 @@ fn chain_spec(pipeline: &Pipeline) -> Result<ChainSpec> {
     for (transform, name) in pipeline.transforms.iter().zip(pipeline.stage_names()) {
         let uses = Uses::parse(&transform.uses).with_context(|| format!("`uses: {}`", transform.uses))?;
         let file = pipeline.origin.as_deref().map_or("", |origin| &origin.source.name);
-        let inlined = tables::inline(&transform.with.0, file).map_err(|issue| anyhow!("{issue}"))?;
-        let config = inlined.unwrap_or_else(|| transform.with.0.to_string());
-        let of_detector =
-            detectors::inline(uses.name, &config, &pipeline.detectors).map_err(|issue| anyhow!("{issue}"))?;
-        let config = of_detector.unwrap_or(config);
-        let of_rule = thresholds::inline(uses.name, &config, &rules).map_err(|issue| anyhow!("{issue}"))?;
-        let config = of_rule.unwrap_or(config);
+        let named = Named { file, detectors: &pipeline.detectors, rules: &rules };
+        let config = named.inline(uses.name, transform.with.0.to_string()).map_err(|issue| anyhow!("{issue}"))?;
         stages.push(StageSpec { name, stage: uses.name.to_string(), config });
     }
     let wanted = input_checks(pipeline);

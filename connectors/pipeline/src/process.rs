@@ -23,7 +23,10 @@ pub fn stopped(runtime: &Runtime) -> Arc<AtomicBool> {
     let told = stop.clone();
     runtime.spawn(async move {
         match signal().await {
-            Ok(()) => told.store(true, Ordering::SeqCst),
+            Ok(()) => {
+                tracing::info!("stopping: what has begun is brought to an end");
+                told.store(true, Ordering::SeqCst);
+            }
             Err(error) => tracing::error!("signals are not heard: {error:#}"),
         }
     });

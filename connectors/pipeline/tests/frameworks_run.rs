@@ -4,11 +4,10 @@
 mod common;
 mod whole;
 
-use common::Service;
+use common::{Running, Service};
 use perfstream_log::NewRecord;
 use perfstream_log::embedded::Log;
 use serde_json::{Value, json};
-use whole::Running;
 
 #[test]
 fn from_rows_to_a_response_and_back() {

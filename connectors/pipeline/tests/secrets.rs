@@ -3,14 +3,14 @@
 
 mod common;
 
-use common::{Service, nobody};
+use common::{Running, Service, nobody, scrape};
 use perfstream_log::NewRecord;
 use perfstream_log::embedded::Log;
 use serde_json::json;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 const CANARY: &str = "canary-5f3a9e";
@@ -55,24 +55,6 @@ fn printed(command: &mut Command) -> (bool, String) {
     (output.status.success(), text(&output.stdout) + &text(&output.stderr))
 }
 
-fn scrape(address: SocketAddr) -> String {
-    let mut text = String::new();
-    if let Ok(mut stream) = TcpStream::connect(address) {
-        drop(stream.write_all(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n"));
-        drop(stream.read_to_string(&mut text));
-    }
-    text
-}
-
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
 /// Every file below a directory that holds the secret.
 fn holding(dir: &Path) -> Vec<String> {
     let mut found = Vec::new();
@@ -114,8 +96,8 @@ fn a_secret_is_in_the_request_alone() {
         let log = dir.path().join("printed");
         let file = std::fs::File::create(&log).expect("a file");
         let mut running = sink(address, &["--config", &config, "--data", &data, "--metrics", &metrics.to_string()]);
-        running.stdin(Stdio::null()).stdout(file.try_clone().expect("a file")).stderr(file);
-        let running = Running(running.spawn().expect("a sink"));
+        running.stdout(file.try_clone().expect("a file")).stderr(file);
+        let running = Running::of(&mut running);
         let started = Instant::now();
         let tried = |text: &str| text.lines().any(|l| l.starts_with("perfstream_sink_") && !l.ends_with(" 0"));
         let mut served = String::new();
@@ -148,8 +130,8 @@ fn a_token_is_not_told_either() {
     let (listen, data) = (address.to_string(), dir.path().join("log").display().to_string());
     let mut collect = perfstream(&["collect", "--listen", &listen, "--data", &data, "--topic", "requests"]);
     collect.args(["--server-token-file", &tokens]);
-    collect.stdin(Stdio::null()).stdout(file.try_clone().expect("a file")).stderr(file);
-    let collect = Running(collect.spawn().expect("a collector"));
+    collect.stdout(file.try_clone().expect("a file")).stderr(file);
+    let collect = Running::of(&mut collect);
     let ask = |path: &str, token: &str, body: &str| {
         let started = Instant::now();
         let mut stream = loop {

@@ -1,5 +1,7 @@
 //! Verdicts in a pipeline's inbox on the embedded log: seen once, at one place, and again by a replay.
 
+mod common;
+
 use perfstream::check::check_files;
 use perfstream::plan::Plan;
 use perfstream::run::{RunOptions, run};
@@ -24,8 +26,8 @@ routes: { anomaly: anomalies }
 /// Half minutes of a page that is twice as slow in the last thirty.
 fn rows() -> Vec<NewRecord> {
     let row = |n: usize| {
-        let value = (1000 + n * 37 % 101) * if n >= 270 { 2 } else { 1 };
-        json!({ "kind": "window", "timestamp": 1_767_600_000 + 30 * n, "page": "/", "p75_lcp": value, "count": 50 })
+        let (time, value) = (1_767_600_000 + 30 * n, common::p75_lcp(n as i64));
+        json!({ "kind": "window", "timestamp": time, "page": "/", "p75_lcp": value, "count": 50 })
     };
     (0..300).map(row).map(|row| record(&row)).collect()
 }

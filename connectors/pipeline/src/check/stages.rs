@@ -3,10 +3,11 @@
 use super::structure::{Structure, collect_properties};
 use crate::detectors::Detectors;
 use crate::diagnostic::{Diagnostic, did_you_mean, list};
+use crate::inlined::Named;
 use crate::model::{Uses, unique_name};
 use crate::registry::{self, GROUP, Lint, STAGES, StageEntry, VERSION};
 use crate::source::Source;
-use crate::thresholds::{self, Rules};
+use crate::thresholds;
 use crate::yaml::{Data, Key, Node};
 use perfstream_core::{Context, Issue, Span};
 use std::collections::BTreeMap;
@@ -43,6 +44,7 @@ pub fn check<'a>(
     let mut taken = Vec::new();
     let mut all = Vec::new();
     let rules = thresholds::of_document(pipeline);
+    let named = Named { file: &source.name, detectors, rules: &rules };
     for transform in transforms.iter().filter(|t| matches!(t.data, Data::Map(_))) {
         if let Some(name) = transform.get("name")
             && let Some(text) = name.str()
@@ -60,7 +62,7 @@ pub fn check<'a>(
             let unique = unique_name(given, &taken);
             let context = context(pipeline, name, &unique);
             taken.push(unique);
-            fields = with_block(source, (stage, transform), &context, (detectors, &rules), out);
+            fields = with_block(source, (stage, transform), &context, named, out);
         }
         all.push(Reads { transform, stage, fields });
     }
@@ -144,7 +146,7 @@ fn with_block(
     source: &Source,
     (stage, transform): (&StageEntry, &Node),
     context: &Context,
-    (detectors, rules): (&Detectors, &Rules),
+    named: Named<'_>,
     out: &mut Vec<Diagnostic>,
 ) -> Vec<String> {
     // Without `with:` the stage has its defaults, and what it says stands at `uses:`.
@@ -156,12 +158,7 @@ fn with_block(
     };
     let mut found = Vec::new();
     let wrong = schema(stage.name).map(|s| s.check(with, source, &mut found)).unwrap_or_default();
-    let inlined = crate::tables::inline(&with.to_json(), &source.name).and_then(|inlined| {
-        let config = inlined.unwrap_or_else(|| with.to_json());
-        let config = crate::detectors::inline(stage.name, &config, detectors)?.unwrap_or(config);
-        Ok(thresholds::inline(stage.name, &config, rules)?.unwrap_or(config))
-    });
-    let config = match inlined {
+    let config = match named.inline(stage.name, with.to_json()) {
         Ok(config) => config,
         Err(issue) => {
             found.push(of_issue(source, stage, with, &issue));

@@ -265,7 +265,7 @@ impl<T: Topics> PartitionWorker<T> {
             control: self.control,
             cut: self.cut.context("a configuration stands in the control topic")?,
             events_out: totals.events_out,
-            written: totals.written.iter().map(|(kind, n)| (kind.name().to_string(), *n)).collect(),
+            written: totals.by_word(),
             skipped: totals.skipped,
         };
         let at = self.snapshots.save(&mut self.log, &states)?;

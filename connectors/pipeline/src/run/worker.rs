@@ -35,17 +35,26 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// As a snapshot of the embedded log holds them, behind the states of the stages.
-    pub fn save(&self) -> Result<Vec<u8>> {
-        let written: BTreeMap<&str, u64> = self.written.iter().map(|(kind, n)| (kind.name(), *n)).collect();
-        Ok(serde_json::to_vec(&(self.events_out, written))?)
+    /// Of what a snapshot holds; a kind that is not known is left out.
+    pub fn of(events_out: u64, written: &BTreeMap<String, u64>, skipped: BTreeMap<SkipReason, u64>) -> Totals {
+        let written = written.iter().filter_map(|(word, n)| Some((Kind::parse(word)?, *n))).collect();
+        Totals { events_out, written, skipped }
     }
 
-    /// Of a snapshot.
+    /// Records written, by the kind's word.
+    pub fn by_word(&self) -> BTreeMap<String, u64> {
+        self.written.iter().map(|(kind, n)| (kind.name().to_string(), *n)).collect()
+    }
+
+    /// As a snapshot of the embedded log holds them, behind the states of the stages. Nothing is left out there.
+    pub fn save(&self) -> Result<Vec<u8>> {
+        Ok(serde_json::to_vec(&(self.events_out, self.by_word()))?)
+    }
+
+    /// Of a snapshot of the embedded log.
     pub fn load(bytes: &[u8]) -> Result<Totals> {
-        let (events_out, written): (u64, BTreeMap<String, u64>) = serde_json::from_slice(bytes)?;
-        let written = written.into_iter().filter_map(|(word, n)| Some((Kind::parse(&word)?, n))).collect();
-        Ok(Totals { events_out, written, ..Totals::default() })
+        let (events_out, written) = serde_json::from_slice(bytes)?;
+        Ok(Totals::of(events_out, &written, BTreeMap::new()))
     }
 }
 

@@ -1,13 +1,12 @@
 //! Workers with `--instance auto` share the partitions of a real cluster, and take over from each other.
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use crate::common::Running;
 use perfstream_log::testing::TestCluster;
 use perfstream_log::{NewRecord, Topics, read_range};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const PARTITIONS: u32 = 4;
@@ -22,8 +21,8 @@ fn command(cluster: &TestCluster, file: &Path) -> Command {
     command
 }
 
-fn worker(cluster: &TestCluster, file: &Path) -> Child {
-    command(cluster, file).args(["--instance", "auto"]).spawn().expect("a worker")
+fn worker(cluster: &TestCluster, file: &Path) -> Running {
+    Running::of(command(cluster, file).args(["--instance", "auto"]))
 }
 
 fn deploy(cluster: &TestCluster, file: &Path) {
@@ -83,10 +82,10 @@ fn workers_share_and_take_over() {
     std::fs::write(&file, PIPELINE).expect("a file");
     deploy(&cluster, &file);
     let mut log = cluster.topics();
-    let mut first = worker(&cluster, &file);
+    let first = worker(&cluster, &file);
     produce(&mut log, 0..100);
     until("one worker holds all", || holders(&mut log).len() == PARTITIONS as usize);
-    let mut second = worker(&cluster, &file);
+    let second = worker(&cluster, &file);
     let names = |log: &mut _| holders(log).into_values().collect::<Vec<String>>();
     until("two workers hold two each", || {
         let names = names(&mut log);
@@ -94,16 +93,14 @@ fn workers_share_and_take_over() {
         counts == [2].into()
     });
     produce(&mut log, 100..200);
-    first.kill().expect("a kill");
-    first.wait().expect("an end");
+    first.kill();
     produce(&mut log, 200..300);
     until("the second takes over", || {
         let names: BTreeSet<String> = names(&mut log).into_iter().collect();
         names.len() == 1
     });
     until("all is processed", || outputs(&mut log).len() == 300);
-    kill(Pid::from_raw(second.id() as i32), Signal::SIGTERM).expect("a signal");
-    assert!(second.wait().expect("an end").success());
+    second.stop();
     let found = outputs(&mut log);
     assert_eq!(found.keys().copied().collect::<Vec<_>>(), (0..300).collect::<Vec<_>>());
     assert!(found.values().all(|values| values.len() == 1), "copies are identical");
@@ -126,26 +123,20 @@ fn as_many_workers_as_the_file_says() {
         shares.sort();
         shares
     };
-    let fixed: Vec<Child> = ["0/2", "1/2"]
-        .map(|share| command(&cluster, &file).args(["--instance", share]).spawn().expect("a worker"))
-        .into();
+    let fixed = ["0/2", "1/2"].map(|share| Running::of(command(&cluster, &file).args(["--instance", share])));
     produce(&mut log, 0..100);
     until("each has its share", || shares(&mut log) == [[0, 2], [1, 3]]);
     until("all is processed", || outputs(&mut log).len() == 100);
-    for mut worker in fixed {
-        kill(Pid::from_raw(worker.id() as i32), Signal::SIGTERM).expect("a signal");
-        assert!(worker.wait().expect("an end").success());
-    }
+    fixed.into_iter().for_each(Running::stop);
 
     let claims = |log: &mut _| (0..PARTITIONS).map(|p| all(log, "many-control", p).len()).sum::<usize>();
     let before = claims(&mut log);
-    let mut fleet = command(&cluster, &file).spawn().expect("a supervisor");
+    let fleet = Running::of(&mut command(&cluster, &file));
     until("two have joined", || living(&mut log, |_| true).len() == 2);
     until("they have taken the partitions", || claims(&mut log) > before && shares(&mut log).len() == 2);
     produce(&mut log, 100..200);
     until("all is processed", || outputs(&mut log).len() == 200);
-    kill(Pid::from_raw(fleet.id() as i32), Signal::SIGTERM).expect("a signal");
-    assert!(fleet.wait().expect("an end").success());
+    fleet.stop();
     assert!(living(&mut log, |_| true).is_empty(), "every worker has left");
     assert!(outputs(&mut log).values().all(|values| values.len() == 1), "copies are identical");
 }
@@ -173,7 +164,7 @@ fn a_fleet_grows_and_shrinks() {
     std::fs::write(&file, format!("{PIPELINE}{scaling}")).expect("a file");
     deploy(&cluster, &file);
     let mut log = cluster.topics();
-    let mut fleet = command(&cluster, &file).spawn().expect("a supervisor");
+    let fleet = Running::of(&mut command(&cluster, &file));
     let mut produced = 0;
     let mut producing = |log: &mut _| {
         produce(log, produced..produced + 40);
@@ -185,8 +176,7 @@ fn a_fleet_grows_and_shrinks() {
     });
     until("it is drained without", || loaded(&mut log).len() == 1);
     until("all is processed", || outputs(&mut log).len() as i64 == produced);
-    kill(Pid::from_raw(fleet.id() as i32), Signal::SIGTERM).expect("a signal");
-    assert!(fleet.wait().expect("an end").success());
+    fleet.stop();
     assert!(loaded(&mut log).is_empty(), "every worker has left");
     let found = outputs(&mut log);
     assert_eq!(found.keys().copied().collect::<Vec<_>>(), (0..produced).collect::<Vec<_>>());

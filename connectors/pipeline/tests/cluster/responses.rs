@@ -1,8 +1,8 @@
 //! A framework on a real cluster: an alert is answered by a change of a flag that somebody approves, which the sink
 //! makes, which does not help, and which is taken back.
 
-use crate::common::Service;
-use crate::whole::{self, Running};
+use crate::common::{Running, Service};
+use crate::whole;
 use perfstream_log::testing::TestCluster;
 use perfstream_log::{NewRecord, Topics, read_range};
 use serde_json::Value;

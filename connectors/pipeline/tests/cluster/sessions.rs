@@ -1,15 +1,13 @@
 //! A long-running worker on a real cluster: its metrics, requests to it, its session's numbers and records.
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use crate::common::{Running, nobody, p75_lcp, scrape};
 use perfstream_log::testing::TestCluster;
 use perfstream_log::{NewRecord, Topics, read_range};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const ROWS: usize = 300;
@@ -43,12 +41,8 @@ struct Case {
 
 impl Case {
     fn new() -> Case {
-        let metrics = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port");
-        let case = Case {
-            cluster: TestCluster::start().expect("a Fluvio server"),
-            dir: tempfile::tempdir().expect("a directory"),
-            metrics,
-        };
+        let cluster = TestCluster::start().expect("a Fluvio server");
+        let case = Case { cluster, dir: tempfile::tempdir().expect("a directory"), metrics: nobody() };
         std::fs::write(case.file(), PIPELINE).expect("a file");
         let deployed = case.perfstream("deploy").stdout(Stdio::null()).status().expect("a run");
         assert!(deployed.success());
@@ -65,10 +59,10 @@ impl Case {
         perfstream
     }
 
-    fn worker(&self) -> Worker {
+    fn worker(&self) -> Running {
         let mut command = self.perfstream("run");
         command.args(["--spill-limit", "0", "--metrics", &self.metrics.to_string()]);
-        Worker(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a worker"))
+        Running::of(command.stdout(Stdio::null()).stderr(Stdio::null()))
     }
 
     fn append(&self, topic: &str, values: &[Value]) {
@@ -101,10 +95,7 @@ impl Case {
 
     /// The worker's metrics by name and labels.
     fn scrape(&self) -> BTreeMap<String, f64> {
-        let mut stream = TcpStream::connect(self.metrics).expect("it listens");
-        stream.write_all(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n").expect("a request");
-        let mut text = String::new();
-        stream.read_to_string(&mut text).expect("an answer");
+        let text = scrape(self.metrics);
         assert!(text.starts_with("HTTP/1.0 200"), "{text}");
         assert!(text.contains("# HELP perfstream_lag_records Input records that wait"), "{text}");
         let lines = text.lines().filter(|line| line.starts_with("perfstream_"));
@@ -112,28 +103,11 @@ impl Case {
     }
 }
 
-struct Worker(Child);
-
-impl Worker {
-    fn stop(mut self) {
-        kill(Pid::from_raw(self.0.id() as i32), Signal::SIGTERM).expect("a signal");
-        assert!(self.0.wait().expect("an end").success());
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        // After `stop` it is gone already.
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
 /// Half minutes of a page that is twice as slow in the last thirty.
 fn rows(range: std::ops::Range<usize>) -> Vec<Value> {
     let row = |n: usize| {
-        let value = (1000 + n * 37 % 101) * if n >= 270 { 2 } else { 1 };
-        json!({ "kind": "window", "timestamp": 1_767_600_000 + 30 * n, "page": "/", "p75_lcp": value, "count": 50 })
+        let (time, value) = (1_767_600_000 + 30 * n, p75_lcp(n as i64));
+        json!({ "kind": "window", "timestamp": time, "page": "/", "p75_lcp": value, "count": 50 })
     };
     range.map(row).collect()
 }

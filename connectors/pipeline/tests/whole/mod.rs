@@ -1,11 +1,8 @@
 //! A framework of a user's own, its rows, and a sink that executes what it asks for.
 
-use super::common::Service;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use super::common::{Service, p75_lcp};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Six seconds each.
@@ -25,8 +22,7 @@ pub fn file(dir: &Path) -> PathBuf {
 fn rows() -> Vec<String> {
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs() as i64;
     let row = |n: i64| {
-        let value = (1000 + n * 37 % 101) * if n >= 270 { 2 } else { 1 };
-        json!({ "timestamp": now_s - 6 * (ROWS - n), "page": "/", "p75_lcp": value, "count": 50 }).to_string()
+        json!({ "timestamp": now_s - 6 * (ROWS - n), "page": "/", "p75_lcp": p75_lcp(n), "count": 50 }).to_string()
     };
     (0..ROWS).map(row).collect()
 }
@@ -83,29 +79,4 @@ fn changes(flags: &Service) -> Vec<Value> {
     let requests = got.iter().filter(|request| request.starts_with("POST /flags "));
     let bodies = requests.filter_map(|request| request.split_once("\r\n\r\n"));
     bodies.map(|(_, body)| serde_json::from_str(body).expect("JSON")).collect()
-}
-
-/// A process that ends with the test.
-pub struct Running(Child);
-
-impl Running {
-    pub fn start(args: &[&str]) -> Running {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_perfstream"));
-        command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Running(command.spawn().expect("a process"))
-    }
-
-    /// It ends well when it is told to.
-    pub fn stop(mut self) {
-        kill(Pid::from_raw(self.0.id() as i32), Signal::SIGTERM).expect("a signal");
-        assert!(self.0.wait().expect("an end").success());
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // After `stop` it is gone already.
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
 }

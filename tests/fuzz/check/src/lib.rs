@@ -7,6 +7,7 @@ mod source_files {
     pub mod detectors;
     pub mod diagnostic;
     pub mod frameworks;
+    pub mod inlined;
     pub mod model;
     pub mod registry;
     pub mod report;

@@ -7,7 +7,6 @@ use crate::model::Recovery;
 use crate::output::Emission;
 use crate::run::Totals;
 use anyhow::{Context, Result, bail, ensure};
-use perfstream_core::Kind;
 use perfstream_log::{Read, Topics};
 use std::time::{Duration, Instant};
 
@@ -112,9 +111,7 @@ impl<T: Topics> PartitionWorker<T> {
         self.recovered.compile += started.elapsed();
         self.worker.chain(self.partition)?.restore(&states.stages)?;
         self.recovered.state_bytes = states.stages.iter().map(|s| s.len() as u64).sum();
-        let kind = |(word, n): (&String, &u64)| Some((Kind::parse(word)?, *n));
-        let written = states.written.iter().filter_map(kind).collect();
-        let totals = Totals { events_out: states.events_out, written, skipped: states.skipped.clone() };
+        let totals = Totals::of(states.events_out, &states.written, states.skipped.clone());
         self.worker.set_totals(self.partition, totals);
         self.fold = Fold::after(loaded.holder().clone());
         self.snapshots.build_on(&mut self.log, loaded)
