@@ -113,12 +113,12 @@ def nab(args):
 
 
 def sweep(args):
-    """The NAB score of `best` with one number changed at a time."""
+    """The NAB score of `best` with one number of `novelty` changed at a time."""
     folder = pathlib.Path(args.nab)
     keys = sorted(key for key in json.loads((folder / "labels.json").read_text()) if (folder / "data" / key).is_file())
     names = args.work / "nab" / "files.txt"
     variants = subprocess.run([args.sweep], capture_output=True, text=True, check=True).stdout.splitlines()
-    print("\nbest, one number changed at a time (native code)")
+    print("\nbest, one number of `novelty` changed at a time (native code)")
     print("variant                       standard  standard, threshold from the other half")
     scores = []
     for variant in variants:
@@ -158,7 +158,7 @@ def main():
     cli.add_argument("--mscloud")
     cli.add_argument("--nab")
     cli.add_argument("--presets", nargs="+", default=PRESETS)
-    cli.add_argument("--sweep", help="command that writes the scores of a variant of best")
+    cli.add_argument("--sweep", help="command that writes the scores of a variant of novelty")
     cli.add_argument("--per-series", action="store_true")
     args = cli.parse_args()
     if args.mscloud:

@@ -21,7 +21,7 @@ pub struct Args {
     /// Also what each detector finds on each series
     #[arg(long)]
     per_series: bool,
-    /// Also the NAB score of `best` over warm-ups 100 to 400 and each constant by 0.7 and 1.3
+    /// Also the NAB score of `best` over warm-ups 100 to 400 and each number of `novelty` by 0.7 and 1.3
     #[arg(long, requires = "nab")]
     sweep: bool,
     /// Of the stage `forecast` instead: its errors against the seasonal naive forecast, on --mscloud and on
@@ -61,9 +61,9 @@ pub fn accuracy(args: &Args) -> Result<()> {
             "--package",
             "perfstream-core",
             "--example",
-            "best_sweep",
+            "novelty_sweep",
         ]))?;
-        command.arg("--sweep").arg(target().join("release/examples/best_sweep"));
+        command.arg("--sweep").arg(target().join("release/examples/novelty_sweep"));
     }
     run(&mut command)
 }

@@ -51,8 +51,8 @@ Examples:
 
 Needs `fluvio-run` at FLUVIO_RUN or on PATH. Cluster and worker share the machine.")]
     Recovery(recovery::RecoveryArgs),
-    /// Cost per observation and bytes per series of the detection preset `best`
-    Best,
+    /// Cost per observation and bytes per series of the detection method `novelty`
+    Novelty,
     /// Memory of the WASM stages: 20 million records, 100,000 groups, 2 million keys
     #[command(after_help = "Example:\n  cargo xtask bench memory --only groups")]
     Memory(memory::MemoryArgs),
@@ -66,16 +66,25 @@ impl Bench {
             Bench::Cluster(args) => cluster::run(&args),
             Bench::Collect(args) => collect::run(&args),
             Bench::Recovery(args) => recovery::run(&args),
-            Bench::Best => best(),
+            Bench::Novelty => novelty(),
             Bench::Memory(args) => memory::run(&args),
         }
     }
 }
 
 /// The example prints the table.
-fn best() -> Result<ExitCode> {
+fn novelty() -> Result<ExitCode> {
     let mut bench = cargo();
-    bench.args(["run", "--release", "--locked", "--quiet", "--package", "perfstream-core", "--example", "best_bench"]);
+    bench.args([
+        "run",
+        "--release",
+        "--locked",
+        "--quiet",
+        "--package",
+        "perfstream-core",
+        "--example",
+        "novelty_bench",
+    ]);
     crate::command::run(&mut bench)?;
     Ok(ExitCode::SUCCESS)
 }

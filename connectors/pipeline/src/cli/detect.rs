@@ -78,7 +78,7 @@ pub struct DetectArgs {
 enum PresetArg {
     /// isolation-forest 0.4, statistical-threshold 0.3, trend-analysis 0.3
     Ensemble,
-    /// novelty: nothing like it was seen before; half of the shipped pipelines' page-speed
+    /// nothing like it was seen before, or beyond the range for so many events; the shipped pipelines' default
     Best,
 }
 

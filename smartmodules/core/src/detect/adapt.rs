@@ -4,6 +4,7 @@
 use super::detector::short_name;
 use super::learning::{AdaptationMethod, Trigger};
 use super::record::{Record, head};
+use super::series::SLOTS;
 use super::{DetectStage, WAITING_MAX};
 use crate::row::Kind;
 use crate::time;
@@ -27,7 +28,7 @@ impl DetectStage {
             return;
         }
         self.state.adapt_at = clock.saturating_add(period);
-        let slots = (period / self.plan.baseline.slot_us.max(1)).max(2) as usize;
+        let slots = (period / self.plan.drift_slot_us.max(1)).clamp(2, SLOTS) as usize;
         let triggers = &self.detector.adaptation.triggers;
         let retrains = self.detector.adaptation.methods.contains(&AdaptationMethod::ModelRetraining);
         let (mut performance, mut concept, mut all) = (0_u64, 0_u64, 0_u64);

@@ -2,6 +2,7 @@
 //!
 //! The keys are those of the user's document, in snake_case. Unknown keys are errors.
 
+use super::score::HALF;
 use serde::{Deserialize, Serialize};
 
 /// A detector. Every key may be left out; `preset` decides what `algorithm` then is.
@@ -9,8 +10,9 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Detector {
-    /// What `algorithm` is where it is left out: `best`, one method `novelty`, or `ensemble`, which is
-    /// isolation-forest 0.4, statistical-threshold 0.3 and trend-analysis 0.3. Default: best.
+    /// What `algorithm` is where it is left out: `best`, which is `novelty`, and `seasonal` where rows say how
+    /// many events they stand for, either being enough; or `ensemble`, which is isolation-forest 0.4,
+    /// statistical-threshold 0.3 and trend-analysis 0.3. Default: best.
     pub preset: Preset,
     /// The methods and how they vote. Default: that of `preset`.
     pub algorithm: Option<Algorithm>,
@@ -79,7 +81,7 @@ pub fn short_name(metric: &str) -> &str {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Preset {
-    /// One method, `novelty`
+    /// `novelty`, and `seasonal` where rows say how many events they stand for
     #[default]
     Best,
     /// isolation-forest 0.4, statistical-threshold 0.3 and trend-analysis 0.3
@@ -124,25 +126,33 @@ impl Algorithm {
     /// What a preset stands for.
     pub fn of(preset: Preset) -> Algorithm {
         let method = |name, weight| WeightedMethod { name, weight, parameters: Parameters::default() };
-        let methods = match preset {
-            Preset::Best => vec![method(MethodName::Novelty, 1.0)],
-            Preset::Ensemble => vec![
-                method(MethodName::IsolationForest, 0.4),
-                method(MethodName::StatisticalThreshold, 0.3),
-                method(MethodName::TrendAnalysis, 0.3),
-            ],
+        let (methods, voting_strategy, threshold) = match preset {
+            // Novelty alone is more than half of the weight, so it speaks of rows that say no number of events.
+            Preset::Best => {
+                let parameters = Parameters {
+                    confidence_interval: Some(BEST_CONFIDENCE),
+                    min_events: Some(1),
+                    ..Parameters::default()
+                };
+                let seasonal = WeightedMethod { name: MethodName::Seasonal, weight: 1.0, parameters };
+                (vec![method(MethodName::Novelty, 2.0), seasonal], Voting::Max, HALF)
+            }
+            Preset::Ensemble => {
+                let methods = vec![
+                    method(MethodName::IsolationForest, 0.4),
+                    method(MethodName::StatisticalThreshold, 0.3),
+                    method(MethodName::TrendAnalysis, 0.3),
+                ];
+                (methods, Voting::WeightedAverage, default_threshold())
+            }
         };
-        Algorithm {
-            algorithm_type: AlgorithmType::Ensemble,
-            methods,
-            voting_strategy: Voting::WeightedAverage,
-            threshold: if preset == Preset::Best { BEST_THRESHOLD } else { default_threshold() },
-        }
+        Algorithm { algorithm_type: AlgorithmType::Ensemble, methods, voting_strategy, threshold }
     }
 }
 
-/// Threshold of the preset `best`.
-pub const BEST_THRESHOLD: f64 = 0.44;
+/// Confidence of the range that `seasonal` of the preset `best` compares with: 5.3 σ, for 250 series are asked
+/// 288 times a day.
+const BEST_CONFIDENCE: f64 = 0.999_999_9;
 
 /// The only type of algorithm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -240,9 +250,13 @@ pub struct Parameters {
     /// statistical-threshold: its boundary in interquartile ranges or deviations (by default 2.5);
     /// seasonal: in half-widths of the expected range (by default 1). Above 0.
     pub multiplier: Option<f64>,
+    /// seasonal: observations that stand for fewer events, or do not say for how many (the step's `count`), are
+    /// not judged by it. Default: 0, it judges all.
+    pub min_events: Option<u64>,
     /// statistical-threshold, trend-analysis: number of newest values, 8 to 2,000. Default: 100.
     pub window_size: Option<u32>,
-    /// trend-analysis: confidence of the range expected next, above 0 and below 1. Default: 0.95.
+    /// trend-analysis: confidence of the range expected next (by default 0.95); seasonal: of the expected range that
+    /// it compares with (by default `thresholds.confidence`). Above 0 and below 1.
     pub confidence_interval: Option<f64>,
     /// trend-analysis: a slope is a trend if chance would give such a one less often than this.
     /// Default: 0.05.

@@ -3,7 +3,8 @@
 //! - Page-Hinkley (Page 1954; Mouss and others 2004): has the mean risen? The sum of x − mean − δ, faded by
 //!   α, is compared with its least; a change when it is λ above.
 //! - ADWIN (Bifet and Gavaldà 2007): a window that forgets its older part whenever the means of two parts
-//!   differ by more than chance allows at confidence δ. Memory O(log n): buckets of 1, 2, 4, … values.
+//!   differ by more than chance allows at confidence δ. Buckets of 1, 2, 4, … values; of more than 2,555 values
+//!   the oldest go.
 //! - Kolmogorov and Smirnov's test of two samples: the largest distance between their distributions, and
 //!   its asymptotic two-sided p-value.
 //!
@@ -11,6 +12,7 @@
 //! within 0.03 or a fifth). ADWIN and the p-value use `ln` and `exp`, so native and WASM may differ in the
 //! last digits.
 
+use super::tight;
 use serde::{Deserialize, Serialize};
 
 /// Page-Hinkley test of a rise.
@@ -63,11 +65,16 @@ const MIN_PART: f64 = 5.0;
 /// Values before it speaks.
 const GRACE: u64 = 10;
 
+/// Rows at most; the window is at most 5 × 511 values, the oldest go.
+const ROWS: usize = 9;
+
 /// An adaptive window.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(super) struct Adwin {
-    /// Row i holds buckets of 2^i values, oldest first: their sum and squared deviations
-    rows: Vec<Vec<(f64, f64)>>,
+    /// Oldest first
+    buckets: Vec<Bucket>,
+    /// Buckets of 2^i values in row i; those of the last row are the oldest
+    rows: [u8; ROWS],
     #[serde(deserialize_with = "crate::stage::count")]
     width: u64,
     total: f64,
@@ -76,6 +83,13 @@ pub(super) struct Adwin {
     #[serde(deserialize_with = "crate::stage::count")]
     ticks: u64,
     changed: bool,
+}
+
+/// Some values: their sum and squared deviations.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Bucket {
+    sum: f64,
+    squares: f64,
 }
 
 impl Adwin {
@@ -102,15 +116,15 @@ impl Adwin {
 
     /// Memory in bytes that it owns.
     pub fn bytes(&self) -> usize {
-        self.rows.iter().map(|row| 24 + 16 * row.len()).sum()
+        tight::bytes(&self.buckets)
     }
 
     /// Could values have made it? Its rows hold the window, and no more of each than is kept.
     pub fn fits(&self) -> bool {
-        let held = |(at, row): (usize, &Vec<_>)| (row.len() as u64) << at;
-        self.rows.len() < 60
-            && self.rows.iter().all(|row| row.len() <= BUCKETS)
-            && self.rows.iter().enumerate().map(held).sum::<u64>() == self.width
+        let buckets: usize = self.rows.iter().map(|n| usize::from(*n)).sum();
+        self.buckets.len() == buckets
+            && self.rows.iter().all(|n| usize::from(*n) <= BUCKETS)
+            && self.rows.iter().enumerate().map(|(at, n)| u64::from(*n) << at).sum::<u64>() == self.width
     }
 
     fn insert(&mut self, x: f64) {
@@ -121,30 +135,41 @@ impl Adwin {
         }
         self.width += 1;
         self.total += x;
-        let mut bucket = Some((x, 0.0));
-        for at in 0.. {
-            let Some(new) = bucket.take() else { break };
-            if at == self.rows.len() {
-                self.rows.push(Vec::new());
+        tight::push(&mut self.buckets, Bucket { sum: x, squares: 0.0 });
+        self.rows[0] += 1;
+        let mut end = self.buckets.len();
+        for at in 0..ROWS {
+            let row = usize::from(self.rows[at]);
+            if row <= BUCKETS {
+                break;
             }
-            let row = &mut self.rows[at];
-            row.push(new);
-            if row.len() > BUCKETS {
-                let (a, b) = (row.remove(0), row.remove(0));
-                let n = (1_u64 << at.min(62)) as f64;
-                let off = a.0 / n - b.0 / n;
-                bucket = Some((a.0 + b.0, a.1 + b.1 + n * off * off / 2.0));
+            let start = end - row;
+            if at + 1 == ROWS {
+                self.drop_oldest();
+                break;
             }
+            self.merge(at, start);
+            end = start + 1;
         }
+    }
+
+    /// The two oldest buckets of a row become one of the next.
+    fn merge(&mut self, at: usize, start: usize) {
+        let (a, b) = (self.buckets[start], self.buckets.remove(start + 1));
+        let n = (1_u64 << at) as f64;
+        let off = a.sum / n - b.sum / n;
+        self.buckets[start] = Bucket { sum: a.sum + b.sum, squares: a.squares + b.squares + n * off * off / 2.0 };
+        self.rows[at] -= 2;
+        self.rows[at + 1] += 1;
     }
 
     /// Drops the oldest bucket if some older part differs from the rest.
     fn cut(&mut self, delta: f64) -> bool {
         let (mut n0, mut n1) = (0.0, self.width as f64);
         let (mut sum0, mut sum1) = (0.0, self.total);
-        let buckets = self.rows.iter().enumerate().rev().flat_map(|(at, row)| row.iter().map(move |b| (at, b)));
-        for (at, (sum, _)) in buckets {
-            let n = (1_u64 << at.min(62)) as f64;
+        let rows = self.rows.iter().enumerate().rev().flat_map(|(at, n)| std::iter::repeat_n(at, usize::from(*n)));
+        for (at, Bucket { sum, .. }) in rows.zip(&self.buckets) {
+            let n = (1_u64 << at) as f64;
             (n0, n1) = (n0 + n, n1 - n);
             (sum0, sum1) = (sum0 + sum, sum1 - sum);
             if n1 < 1.0 {
@@ -167,18 +192,16 @@ impl Adwin {
     }
 
     fn drop_oldest(&mut self) {
-        let Some(at) = self.rows.iter().rposition(|row| !row.is_empty()) else { return };
-        let (sum, squares) = self.rows[at].remove(0);
-        let n = (1_u64 << at.min(62)) as f64;
-        self.width = self.width.saturating_sub(1 << at.min(62));
+        let Some(at) = self.rows.iter().rposition(|n| *n > 0) else { return };
+        let Bucket { sum, squares } = self.buckets.remove(0);
+        self.rows[at] -= 1;
+        let n = (1_u64 << at) as f64;
+        self.width = self.width.saturating_sub(1 << at);
         self.total -= sum;
         let rest = self.width as f64;
         if rest > 0.0 {
             let off = sum / n - self.total / rest;
             self.squares -= squares + n * rest * off * off / (n + rest);
-        }
-        while self.rows.last().is_some_and(Vec::is_empty) {
-            self.rows.pop();
         }
     }
 }

@@ -80,14 +80,14 @@ pub(super) enum Change {
 }
 
 impl Episode {
-    /// Memory in bytes that it owns.
+    /// Memory in bytes: the struct and what it owns.
     pub fn bytes(&self) -> usize {
-        self.anomaly_id.as_ref().map_or(0, |id| id.len()) + self.told.as_ref().map_or(0, |_| TOLD_BYTES)
+        112 + self.anomaly_id.as_ref().map_or(0, |id| id.len()) + self.told.as_ref().map_or(0, |_| TOLD_BYTES)
     }
 }
 
 /// Takes an observation.
-pub(super) fn step(episode: &mut Option<Episode>, evidence: &Evidence, plan: &Plan) -> Change {
+pub(super) fn step(episode: &mut Option<Box<Episode>>, evidence: &Evidence, plan: &Plan) -> Change {
     let Evidence { time, begins, outside, up, peak } = *evidence;
     match episode {
         Some(open) if outside && open.up == up => {
@@ -100,7 +100,8 @@ pub(super) fn step(episode: &mut Option<Episode>, evidence: &Evidence, plan: &Pl
         }
         Some(open) if open.anomaly_id.is_some() => return Change::Nothing,
         _ if begins => {
-            *episode = Some(Episode { start: time, last: time, count: 1, up, peak, anomaly_id: None, told: None })
+            *episode =
+                Some(Box::new(Episode { start: time, last: time, count: 1, up, peak, anomaly_id: None, told: None }))
         }
         _ => *episode = None,
     }

@@ -15,7 +15,7 @@
 //! feature and their texts, all of it once per partition. Where it fails: what all segments do at once
 //! is ordinary once it was learned; categories add features that tell nothing and dilute those that do.
 
-use super::score::{Finding, HALF, score_of};
+use super::score::{Finding, score_of};
 use crate::math::random::SplitMix64;
 use crate::math::{Calibrated, Encoder, ForestParams};
 use crate::value::{OwnedValue, Value};
@@ -77,7 +77,7 @@ impl Learner {
         let rank = if gaps { forest.rank_without(&cells) } else { forest.rank(&cells) };
         let tail = (1.0 - rank).max(LEAST_TAIL).max(0.5 / n.max(1) as f64);
         let score = score_of(tail.ln() / plan.contamination.ln());
-        Some(Finding { score, boundary: HALF, expected: None, range: None, parts: vec![("rank", rank)], n })
+        Some(Finding { score, expected: None, range: None, parts: vec![("rank", rank)], n })
     }
 
     /// How much each known feature sets the row apart: by how many steps its path is shorter than with

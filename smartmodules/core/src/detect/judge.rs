@@ -3,9 +3,9 @@
 //!
 //! The row goes out first, with what was found; then the records it caused.
 
-use super::best::LARGEST;
 use super::detector::short_name;
 use super::level::Forecast;
+use super::novelty::LARGEST;
 use super::record::{Judged, Record};
 use super::segments::Segment;
 use super::{DetectStage, OWN};

@@ -11,7 +11,7 @@
 //! series are smoothed as regular ones are. A profile is used once it has seen two days.
 //!
 //! Values in the unit of the series, times in microseconds; any order is taken, a step back counts as
-//! no time. Cost: O(1); 640 bytes. Where it fails: a series that changes its level every
+//! no time. Cost: O(1); 288 bytes for the profile. Where it fails: a series that changes its level every
 //! few hours has a wide range; what comes once a week is not in the profile; an error that does not
 //! shrink with the number of events, as a moving level's, is underestimated where there are many.
 
@@ -49,9 +49,9 @@ pub(super) struct Level {
 /// What one hour of the day adds to the level.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 struct Hour {
-    offset: f64,
+    offset: f32,
     /// Values seen
-    n: u32,
+    n: u16,
     /// Days in which it was seen, and the last of them
     days: u8,
     last: i32,
@@ -153,7 +153,7 @@ impl Level {
 
     /// Memory in bytes that it owns.
     pub fn bytes(&self) -> usize {
-        24 * self.hours.len()
+        size_of::<Hour>() * self.hours.len()
     }
 
     /// What the hour of the day adds to the level.
@@ -166,7 +166,7 @@ impl Level {
 
     fn of_hour(&self, hour: i64) -> f64 {
         let known = self.hours.get(hour.rem_euclid(24) as usize).filter(|hour| hour.days >= 2);
-        known.map_or(0.0, |hour| hour.offset)
+        known.map_or(0.0, |hour| f64::from(hour.offset))
     }
 
     fn learn_hour(&mut self, time: i64, rest: f64, events: f64, weight: impl Fn(u64) -> f64) {
@@ -179,9 +179,9 @@ impl Level {
         if day > hour.last {
             (hour.days, hour.last) = (hour.days.saturating_add(1), day);
         }
-        let error = rest - hour.offset;
+        let error = rest - f64::from(hour.offset);
         let held = if hour.days <= 2 { error } else { self.held(error, events) };
-        hour.offset += weight(u64::from(hour.n)) * held;
+        hour.offset += (weight(u64::from(hour.n)) * held) as f32;
         hour.n = hour.n.saturating_add(1);
         self.hours[at] = hour;
     }

@@ -9,7 +9,7 @@
 //!
 //! The clock is the running maximum of event times and ticks. Every observation is judged before it
 //! is learned, so nothing looks ahead; rows may come in any order of time. Score: 1 = anomalous,
-//! absent while more than half of the methods' weight is warming up.
+//! absent unless more than half of the methods' weight speaks.
 //!
 //! Cost per observation: `novelty` 1 µs, `statistical-threshold` and `trend-analysis` O(window),
 //! `isolation-forest` 3 µs (0.1 ms with absent metrics). Memory per series: see the README; one forest
@@ -18,7 +18,6 @@
 
 mod adapt;
 mod baseline;
-pub mod best;
 mod config;
 pub mod detector;
 mod drift;
@@ -28,6 +27,7 @@ mod judge;
 mod learned;
 mod learning;
 mod level;
+pub mod novelty;
 mod observe;
 mod plan;
 mod record;
@@ -37,6 +37,7 @@ mod series;
 mod state;
 #[cfg(test)]
 mod tests;
+mod tight;
 mod window;
 
 /// Everything that is wrong with a detector's document, with paths inside of it.
@@ -117,7 +118,7 @@ const OWN: [&str; 5] = ["anomaly", "anomaly_id", "detection_score", "detection_e
 
 impl Stage for DetectStage {
     const NAME: &'static str = "detect";
-    const STATE_VERSION: u32 = 1;
+    const STATE_VERSION: u32 = 2;
     type Config = DetectConfig;
 
     fn new(config: DetectConfig, context: &Context, fields: &mut Fields) -> Result<Self, Issues> {

@@ -78,6 +78,8 @@ impl DetectStage {
                 series.detection = Some(Box::new(judged.detection(about.time)));
             }
             series.armed_until = about.time.saturating_add(plan.validation.fold.us());
+        } else if about.time > series.armed_until && series.episode.is_none() {
+            series.detection = None;
         }
         evidence.begins |= evidence.outside && about.time <= series.armed_until;
         if step(&mut series.episode, &evidence, plan) == Change::Opened
@@ -151,7 +153,7 @@ impl DetectStage {
                 (Method::Forest, Some(forest)) if plan.sources.is_known(features) => {
                     self.learner.judge(forest, features)
                 }
-                _ => series.judge(method, (about.time, value), forecast, plan.z, &mut self.scratch),
+                _ => series.judge(method, (about.time, value, about.events), forecast, &mut self.scratch),
             });
         }
         let score = combine(plan.voting, &self.learned.weights, &findings);

@@ -1,7 +1,6 @@
 //! The config, checked and made ready: every error at once, every default filled in.
 
 use super::baseline::{BaselinePlan, SLOTS_MAX};
-use super::best::BestConfig;
 use super::config::DetectConfig;
 use super::detector::{
     Detector, METRICS, MethodName, Parameters, Side, Statistic, Validation, Voting, WeightedMethod, short_name,
@@ -9,6 +8,8 @@ use super::detector::{
 use super::forest::ForestPlan;
 use super::learning::DerivedFeature;
 use super::level::Smoothing;
+use super::novelty::NoveltyConfig;
+use super::series::SLOTS;
 use super::window::{StatisticalPlan, TrendPlan};
 use crate::config::{Issue, Issues};
 use crate::duration::Span;
@@ -23,9 +24,16 @@ pub(super) enum Method {
     Forest,
     Statistical(StatisticalPlan),
     Trend(TrendPlan),
-    Novelty(BestConfig),
-    /// Half-widths of the expected range
-    Seasonal(f64),
+    Novelty(NoveltyConfig),
+    Seasonal(SeasonalPlan),
+}
+
+/// `seasonal`, ready.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct SeasonalPlan {
+    /// Standard deviations from the expected value to its boundary
+    pub z: f64,
+    pub min_events: u64,
 }
 
 /// All that a stage computes with.
@@ -48,6 +56,8 @@ pub(super) struct Plan {
     /// Quantile of the normal distribution for the range's confidence
     pub z: f64,
     pub baseline: BaselinePlan,
+    /// Length of the slots whose means are tested for drift: so that 42 are a period of `adaptation`
+    pub drift_slot_us: i64,
     pub validation: Validation,
     pub forest: Option<ForestPlan>,
     pub sources: Sources,
@@ -117,13 +127,17 @@ impl Plan {
                     significance: p.significance_threshold.unwrap_or(0.05),
                 }),
                 MethodName::Novelty => {
-                    let defaults = BestConfig::default();
-                    Method::Novelty(BestConfig {
+                    let defaults = NoveltyConfig::default();
+                    Method::Novelty(NoveltyConfig {
                         warm_up: p.warm_up.unwrap_or(defaults.warm_up),
                         rest: p.rest.unwrap_or(defaults.rest),
                     })
                 }
-                MethodName::Seasonal => Method::Seasonal(p.multiplier.unwrap_or(1.0)),
+                MethodName::Seasonal => Method::Seasonal(SeasonalPlan {
+                    z: z_of(p.confidence_interval.unwrap_or(detector.thresholds.confidence))
+                        * p.multiplier.unwrap_or(1.0),
+                    min_events: p.min_events.unwrap_or(0),
+                }),
             });
         }
         crate::config::fail_on_errors(&issues)?;
@@ -153,6 +167,11 @@ impl Plan {
                 window_us: detector.baselines.window.us(),
                 slot_us: detector.baselines.update_frequency.us(),
             },
+            drift_slot_us: detector
+                .baselines
+                .update_frequency
+                .us()
+                .max(detector.adaptation.frequency.span().us() / SLOTS),
             validation: detector.validation.clone(),
             forest,
             sources,
@@ -235,7 +254,8 @@ fn check_method(method: &WeightedMethod, path: &str, issues: &mut Issues) {
     check("method", p.method.is_some(), &[StatisticalThreshold, TrendAnalysis]);
     check("multiplier", p.multiplier.is_some(), &[StatisticalThreshold, Seasonal]);
     check("window_size", p.window_size.is_some(), &[StatisticalThreshold, TrendAnalysis]);
-    check("confidence_interval", p.confidence_interval.is_some(), &[TrendAnalysis]);
+    check("confidence_interval", p.confidence_interval.is_some(), &[TrendAnalysis, Seasonal]);
+    check("min_events", p.min_events.is_some(), &[Seasonal]);
     check("significance_threshold", p.significance_threshold.is_some(), &[TrendAnalysis]);
     check("warm_up", p.warm_up.is_some(), &[Novelty]);
     check("rest", p.rest.is_some(), &[Novelty]);
@@ -250,7 +270,7 @@ fn check_method(method: &WeightedMethod, path: &str, issues: &mut Issues) {
     within(issues, &format!("{path}.sub_sample"), p.sub_sample.map(f64::from), 2.0, 4096.0);
     within(issues, &format!("{path}.multiplier"), p.multiplier, 1e-3, 1e3);
     within(issues, &format!("{path}.window_size"), p.window_size.map(f64::from), 8.0, 2000.0);
-    within(issues, &format!("{path}.confidence_interval"), p.confidence_interval, 0.01, 0.999_999);
+    within(issues, &format!("{path}.confidence_interval"), p.confidence_interval, 0.01, 0.999_999_999);
     within(issues, &format!("{path}.significance_threshold"), p.significance_threshold, 1e-9, 0.5);
     within(issues, &format!("{path}.warm_up"), p.warm_up.map(f64::from), 20.0, 10_000.0);
     within(issues, &format!("{path}.rest"), p.rest.map(f64::from), 0.0, 200.0);

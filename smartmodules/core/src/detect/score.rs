@@ -1,8 +1,8 @@
 //! What methods say, and how they vote.
 //!
 //! A method gives a score of 0 to 1, 0.5 at its own boundary: from a statistic t that is 1 there,
-//! t²/(1 + t²); `novelty` has its own scale and boundary. A method that says nothing (warming up, value missing) has no part in the vote, and the
-//! vote is only held while more than half of all weight speaks.
+//! t²/(1 + t²). A method that says nothing (warming up, value missing) has no part in the vote, and the vote is only
+//! held while more than half of all weight speaks.
 
 use super::detector::Voting;
 
@@ -11,8 +11,6 @@ use super::detector::Voting;
 pub(super) struct Finding {
     /// 0–1
     pub score: f64,
-    /// From this score on it votes for an anomaly
-    pub boundary: f64,
     /// In the unit of the value
     pub expected: Option<f64>,
     pub range: Option<(f64, f64)>,
@@ -25,11 +23,11 @@ pub(super) struct Finding {
 impl Finding {
     /// Is it beyond the method's own boundary?
     pub fn votes(&self) -> bool {
-        self.score >= self.boundary
+        self.score >= HALF
     }
 }
 
-/// The boundary of a method whose score is that of a statistic.
+/// The boundary of every method: from this score on it votes for an anomaly.
 pub(super) const HALF: f64 = 0.5;
 
 /// The score of a statistic that is 1 at the boundary.
@@ -64,11 +62,12 @@ pub(super) fn is_detection(voting: Voting, score: f64, threshold: f64) -> bool {
     }
 }
 
-/// How sure the methods are together: weight of those that vote, as a share of all weight.
+/// How sure the methods are together: weight of those that vote, as a share of those that speak.
 pub(super) fn confidence(weights: &[f64], findings: &[Option<Finding>]) -> f64 {
-    let all: f64 = weights.iter().sum();
-    let for_it = weights.iter().zip(findings).filter(|(_, f)| f.as_ref().is_some_and(Finding::votes));
-    if all > 0.0 { for_it.fold(0.0, |sum, (w, _)| sum + w) / all } else { 0.0 }
+    let spoken = || weights.iter().zip(findings).filter_map(|(w, f)| Some((*w, f.as_ref()?)));
+    let heard: f64 = spoken().map(|(w, _)| w).sum();
+    let for_it = spoken().filter(|(_, f)| f.votes());
+    if heard > 0.0 { for_it.fold(0.0, |sum, (w, _)| sum + w) / heard } else { 0.0 }
 }
 
 #[cfg(test)]
@@ -76,7 +75,7 @@ mod tests {
     use super::*;
 
     fn said(score: f64) -> Option<Finding> {
-        Some(Finding { score, boundary: HALF, expected: None, range: None, parts: Vec::new(), n: 1 })
+        Some(Finding { score, expected: None, range: None, parts: Vec::new(), n: 1 })
     }
 
     #[test]
@@ -97,6 +96,8 @@ mod tests {
         let average = combine(Voting::WeightedAverage, &weights, &[said(0.8), None, said(0.1)]).unwrap();
         assert!((average - (0.32 + 0.03) / 0.7).abs() < 1e-12);
         assert_eq!(combine(Voting::Max, &weights, &[said(1.0), None, None]), None);
+        assert!((confidence(&weights, &[said(0.8), None, said(0.1)]) - 0.4 / 0.7).abs() < 1e-12);
+        assert_eq!(confidence(&weights, &[None, None, None]), 0.0);
         assert_eq!(combine(Voting::Max, &weights, &[None, None, None]), None);
     }
 

@@ -70,7 +70,7 @@ impl Segment {
 
     fn episodes(&self) -> impl Iterator<Item = (usize, &Episode)> {
         let series = self.series.iter().enumerate();
-        series.filter_map(|(metric, series)| Some((metric, series.as_ref()?.episode.as_ref()?)))
+        series.filter_map(|(metric, series)| Some((metric, series.as_ref()?.episode.as_deref()?)))
     }
 }
 

@@ -1,25 +1,21 @@
 //! One metric of one segment: all that is remembered of it, and what its methods say of a value.
 
 use super::baseline::Baseline;
-use super::best::{Best, Direction};
-use super::detector::BEST_THRESHOLD;
 use super::drift::{Adwin, PageHinkley, PageHinkleyPlan, ks};
 use super::episode::{Detection, Episode};
 use super::level::{Forecast, Level};
+use super::novelty::{Direction, Novelty};
 use super::plan::{Method, Plan};
-use super::score::{Finding, HALF, score_of};
+use super::score::{Finding, score_of};
+use super::tight;
 use super::window::Newest;
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
 
 /// A series without what it owns; a constant, for sizes differ between native and WASM.
-const FIXED_BYTES: usize = 640;
+pub(super) const FIXED_BYTES: usize = 1096;
 
-/// What `novelty` owns at most. A bound and not what it has: that is not the same after a restore.
-const BEST_BYTES: usize = 8 << 10;
-
-/// Means of slots that are kept for the tests of drift: two weeks of hours.
-const MEANS_MAX: usize = 336;
+/// Slots whose means are compared with as many before them, at most.
+pub(super) const SLOTS: i64 = 42;
 
 /// Page-Hinkley test of a series' forecast errors, in units of its expected error.
 const ERRORS: PageHinkleyPlan = PageHinkleyPlan { min_n: 30, delta: 0.1, threshold: 15.0, alpha: 0.9999 };
@@ -32,8 +28,8 @@ pub(super) struct Series {
     pub level: Level,
     pub newest: Newest,
     pub baseline: Baseline,
-    best: Option<Best>,
-    pub episode: Option<Episode>,
+    novelty: Option<Novelty>,
+    pub episode: Option<Box<Episode>>,
     /// The strongest detection since the series was as usual
     pub detection: Option<Box<Detection>>,
     pub drift: Drift,
@@ -50,7 +46,7 @@ pub(super) struct Drift {
     errors: PageHinkley,
     values: Adwin,
     /// Means of slots, oldest first
-    means: VecDeque<f32>,
+    means: Vec<f32>,
     pub performance: bool,
     pub concept: bool,
 }
@@ -69,35 +65,33 @@ struct Slot {
 impl Series {
     /// An empty one.
     pub fn new(plan: &Plan) -> Series {
-        let best = plan.methods.iter().find_map(|method| match method {
-            Method::Novelty(config) => Some(Best::new(config)),
+        let novelty = plan.methods.iter().find_map(|method| match method {
+            Method::Novelty(config) => Some(Novelty::new(config)),
             _ => None,
         });
-        Series { best, armed_until: i64::MIN, last: i64::MIN, ..Series::default() }
+        Series { novelty, armed_until: i64::MIN, last: i64::MIN, ..Series::default() }
     }
 
     /// What a method other than the forest says of a value. `novelty` learns it at once.
     pub fn judge(
         &mut self,
         method: &Method,
-        (time, value): (i64, f64),
+        (time, value, events): (i64, f64, Option<u64>),
         forecast: Option<Forecast>,
-        z: f64,
         scratch: &mut Vec<f64>,
     ) -> Option<Finding> {
         match method {
             Method::Forest => None,
             Method::Statistical(plan) => plan.judge(&self.newest, value, scratch),
             Method::Trend(plan) => plan.judge(&self.newest, time, value),
-            Method::Novelty(_) => novelty(self.best.as_mut()?, time, Some(value)),
-            Method::Seasonal(multiplier) => {
-                let forecast = forecast?;
-                let t = (value - forecast.expected).abs() / forecast.width(z * multiplier);
+            Method::Novelty(_) => novelty(self.novelty.as_mut()?, time, Some(value)),
+            Method::Seasonal(plan) => {
+                let forecast = forecast.filter(|_| events.unwrap_or(0) >= plan.min_events)?;
+                let t = (value - forecast.expected).abs() / forecast.width(plan.z);
                 Some(Finding {
                     score: score_of(t),
-                    boundary: HALF,
                     expected: Some(forecast.expected),
-                    range: Some(forecast.range(z * multiplier)),
+                    range: Some(forecast.range(plan.z)),
                     parts: Vec::new(),
                     n: self.level.count(),
                 })
@@ -107,8 +101,8 @@ impl Series {
 
     /// An observation without a value passes: only `novelty` wants to know.
     pub fn miss(&mut self, time: i64) {
-        if let Some(best) = &mut self.best {
-            best.observe(time, None);
+        if let Some(novelty) = &mut self.novelty {
+            novelty.observe(time, None);
         }
     }
 
@@ -118,7 +112,7 @@ impl Series {
             self.newest.push(time, value, plan.newest);
         }
         let plain = value - self.level.offset(time);
-        self.drift.add(time.div_euclid(plan.baseline.slot_us), plain, forecast, value);
+        self.drift.add(time.div_euclid(plan.drift_slot_us), plain, forecast, value);
         self.level.learn(time, value, events, plan.smoothing);
         self.baseline.add(time, value, &plan.baseline);
         self.last = self.last.max(time);
@@ -140,10 +134,10 @@ impl Series {
             + self.newest.bytes()
             + self.baseline.bytes()
             + self.level.bytes()
-            + self.best.as_ref().map_or(0, |_| BEST_BYTES)
-            + 4 * self.drift.means.len()
+            + self.novelty.as_ref().map_or(0, Novelty::heap_bytes)
+            + tight::bytes(&self.drift.means)
             + self.drift.values.bytes()
-            + self.episode.as_ref().map_or(0, Episode::bytes)
+            + self.episode.as_ref().map_or(0, |episode| episode.bytes())
             + self.detection.as_ref().map_or(0, |detection| detection.bytes())
     }
 
@@ -154,21 +148,20 @@ impl Series {
             _ => None,
         });
         let own = self.level.fits() && self.newest.fits(plan.newest) && self.baseline.fits() && self.drift.fits();
-        own && match (&self.best, novelty) {
-            (Some(best), Some(config)) => best.fits(config),
-            (best, config) => best.is_none() && config.is_none(),
+        own && match (&self.novelty, novelty) {
+            (Some(novelty), Some(config)) => novelty.fits(config),
+            (novelty, config) => novelty.is_none() && config.is_none(),
         }
     }
 }
 
-fn novelty(best: &mut Best, time: i64, value: Option<f64>) -> Option<Finding> {
-    let seen = best.observe(time, value);
+fn novelty(novelty: &mut Novelty, time: i64, value: Option<f64>) -> Option<Finding> {
+    let seen = novelty.observe(time, value);
     let mut parts = seen.parts;
     if seen.direction != Direction::None {
         parts.push(("outside", if seen.direction == Direction::Up { 1.0 } else { -1.0 }));
     }
-    let boundary = BEST_THRESHOLD;
-    Some(Finding { score: seen.score?, boundary, expected: seen.expected, range: seen.range, parts, n: seen.n })
+    Some(Finding { score: seen.score?, expected: seen.expected, range: seen.range, parts, n: seen.n })
 }
 
 impl Drift {
@@ -196,15 +189,14 @@ impl Drift {
         }
         let mean = sum / f64::from(values);
         self.concept |= self.values.add(mean, ADWIN_DELTA, 1);
-        if self.means.len() == MEANS_MAX {
-            self.means.pop_front();
+        if self.means.len() >= 2 * SLOTS as usize {
+            self.means.remove(0);
         }
-        self.means.push_back(mean as f32);
+        tight::push(&mut self.means, mean as f32);
     }
 
     /// Kolmogorov-Smirnov test of the newest `count` slots and as many before them: D and p.
     pub fn distributions(&self, count: usize) -> Option<(f64, f64)> {
-        let count = count.min(MEANS_MAX / 2);
         let from = self.means.len().checked_sub(2 * count)?;
         let part = |skip: usize| self.means.iter().skip(skip).take(count).map(|x| f64::from(*x)).collect::<Vec<_>>();
         ks(&mut part(from), &mut part(from + count))
@@ -212,7 +204,7 @@ impl Drift {
 
     /// Could values have made it?
     pub fn fits(&self) -> bool {
-        self.means.len() <= MEANS_MAX && self.values.fits() && self.errors.fits()
+        self.means.len() <= 2 * SLOTS as usize && self.values.fits() && self.errors.fits()
     }
 
     /// Mean of the newest values that are alike.

@@ -12,7 +12,7 @@
 //! slow rise widens the span it is measured by; a trend of a few values is not told from chance.
 
 use super::detector::Statistic;
-use super::score::{Finding, HALF, score_of};
+use super::score::{Finding, score_of};
 use crate::math::{Fit, Moments, exact_many};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -98,7 +98,6 @@ impl StatisticalPlan {
         let t = if out <= 0.0 { 0.0 } else { (out / far).min(T_MAX) };
         Finding {
             score: score_of(t),
-            boundary: HALF,
             expected: Some(expected),
             range: Some((inner.0 - far, inner.1 + far)),
             parts: Vec::new(),
@@ -153,7 +152,6 @@ impl TrendPlan {
         let far = self.z * (spread / (n - 2) as f64).sqrt();
         Some(Finding {
             score: score_of(t),
-            boundary: HALF,
             expected: Some(ahead.intercept),
             range: Some((ahead.intercept - far, ahead.intercept + far)),
             parts: vec![("slope_per_minute", fit.slope * 60.0), ("p_value", p), ("effective_n", effective)],

@@ -1,6 +1,9 @@
 //! Bounds, wrong configurations, damaged snapshots.
 
 use super::{ensemble, lcp, make, of_kind, refs, row, unresolved};
+use crate::detect::detector::Detector;
+use crate::detect::plan::Plan;
+use crate::detect::series::{FIXED_BYTES, Series};
 use crate::detect::{DetectConfig, DetectStage};
 use crate::math::random::SplitMix64;
 use crate::row::Fields;
@@ -33,19 +36,43 @@ fn state_stays_within_its_bytes() {
     assert!(counter(&stage, "evicted") > 0);
 }
 
-/// What the README says of memory.
+/// What the README says of memory, filled to the end by values of every kind, at any pace.
 #[test]
-fn bytes_per_series() {
-    let forest = json!({ "preset": "ensemble", "metrics": ["lcp"] });
-    for (document, most) in [(forest, 10_000), (json!({ "metrics": ["lcp"] }), 16_500)] {
-        let (mut stage, fields) = make(&document, &json!({}));
-        let mut lines = lcp(20_000, 1, |_| 1.0);
-        lines.truncate(20_000);
-        run(&mut stage, &fields, &refs(&lines));
-        let bytes = stage.segments.bytes();
-        println!("{}: {bytes} bytes per series", document["preset"].as_str().unwrap_or("best"));
-        assert!(bytes < most, "{document}: {bytes}");
+fn a_series_of_best_has_eight_kibibytes() {
+    const MINUTE: i64 = 60_000_000;
+    let shapes: [fn(f64, i64) -> f64; 4] = [
+        |u, _| u,
+        |u, _| 1.0 / (u + 1e-9),
+        |u, i| u + 1e-3 * (i * i) as f64,
+        |u, i| 100.0 + u + 50.0 * (i / 999 % 2) as f64,
+    ];
+    let plan = Plan::new(&Detector::default()).expect("a plan");
+    assert!(size_of::<Series>() <= FIXED_BYTES);
+    let mut most = 0;
+    for (shape, step) in shapes.into_iter().flat_map(|shape| [(shape, MINUTE), (shape, 60 * MINUTE)]) {
+        let (mut series, mut random, mut scratch) = (Series::new(&plan), SplitMix64::new(11), Vec::new());
+        for i in 0..20_000 {
+            let (time, value) = (i * step, shape(random.unit(), i));
+            let forecast = series.level.forecast(time, 50.0, plan.smoothing);
+            for method in &plan.methods {
+                series.judge(method, (time, value, Some(50)), forecast, &mut scratch);
+            }
+            series.learn((time, value, 50.0), forecast, &plan);
+            most = most.max(series.bytes());
+        }
+        let saved = postcard::to_allocvec(&series).expect("bytes").len();
+        println!("best: {} bytes, {saved} in a snapshot", series.bytes());
     }
+    assert!((7000..=8192).contains(&most), "{most}");
+}
+
+#[test]
+fn a_series_of_the_ensemble_has_six() {
+    let (mut stage, fields) = make(&json!({ "preset": "ensemble", "metrics": ["lcp"] }), &json!({}));
+    run(&mut stage, &fields, &refs(&lcp(20_000, 1, |_| 1.0)));
+    let bytes = stage.segments.bytes();
+    println!("ensemble: {bytes} bytes");
+    assert!(bytes < 6 << 10, "{bytes}");
 }
 
 fn errors(detector: Value) -> Vec<String> {

@@ -230,7 +230,7 @@ fn short(metric: &str) -> &str {
 }
 
 #[test]
-fn the_preset_best_is_novelty_alone() {
+fn without_a_number_of_events_the_preset_best_is_novelty_alone() {
     let document = json!({ "metrics": ["cpu"], "baselines": { "segmentation": ["host"] } });
     let mut random = SplitMix64::new(7);
     let lines: Vec<String> = (0..500)
@@ -247,6 +247,22 @@ fn the_preset_best_is_novelty_alone() {
     assert!(opened["score"].as_f64() >= opened["threshold"].as_f64() && opened["score"] == method["score"]);
     assert_eq!((&method["vote"], &opened["confidence"]), (&json!(true), &json!(1.0)));
     assert!(opened["detected_at"].as_str() < opened["timestamp"].as_str(), "{opened:#}");
+    assert_eq!((&opened["methods"][1]["name"], &opened["methods"][1]["score"]), (&json!("seasonal"), &Value::Null));
+}
+
+#[test]
+fn with_a_number_of_events_the_preset_best_asks_the_range_too() {
+    let document = json!({ "metrics": ["lcp"] });
+    // Where it was for an hour a day ago: only the range knows that it is not usual.
+    let lines = lcp(3000, 9, |n| if (100..220).contains(&n) || n >= 2980 { 4.0 } else { 1.0 });
+    let (rows, _) = check_cuts(|| make(&document, &json!({})), &refs(&lines));
+    let anomalies = of_kind(&rows, "anomaly");
+    let opened = anomalies.last().expect("an anomaly");
+    assert!(opened["started_at"].as_str() > Some("2026-01-06T08:45"), "{opened:#}");
+    let methods = opened["methods"].as_array().expect("methods");
+    let says = |name: &str| methods.iter().find(|m| m["name"] == name).map(|m| m["vote"].clone());
+    assert_eq!((says("novelty"), says("seasonal")), (Some(json!(false)), Some(json!(true))));
+    assert!(opened["confidence"].as_f64().is_some_and(|c| (0.3..0.4).contains(&c)), "{opened:#}");
 }
 
 #[test]

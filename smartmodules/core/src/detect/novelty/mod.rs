@@ -1,4 +1,4 @@
-//! `best`: a causal anomaly scorer for one series.
+//! `novelty`: a causal anomaly scorer for one series.
 //!
 //! A row is novel if nothing like it was seen before in this series. Five streams ask that:
 //! - `level`: the value, at the grain of all values' range;
@@ -7,22 +7,22 @@
 //! - `day`: the last hour's mean beside the time of day, once three days have been seen;
 //! - `residual`: the value less what is usual at that time of day, at the grain of its usual spread.
 //!
-//! A novelty is worth −log10 of how often the series has them ([`stream`]): a series that keeps
-//! producing them silences itself, a quiet one speaks. So one threshold serves all series; 0.5 is
-//! the one to begin with. With e² the sum of the streams' squared worths in decades, score =
-//! e² / (e² + half²): 0–1, 1 = anomalous. One stream at its rarest gives 0.74, two 0.85, all 0.93.
+//! A novelty is worth −log10 of how often the series has them ([`stream`]): a series that keeps producing them
+//! silences itself, a quiet one speaks. So one threshold serves all series, 0.5. With e² the sum of the streams'
+//! squared worths in decades, score = e² / (e² + half²): 0–1, 1 = anomalous. One stream at its rarest gives 0.78,
+//! two 0.88, all 0.95.
 //!
 //! The score marks the beginning of something: within `rest` rows only a row more anomalous than
 //! all of them scores again. Whether a series is still abnormal is told by `range` and `direction`.
 //!
-//! Strictly causal. + − × / and comparisons, and `libm::log10`: native and WASM agree to the bit.
-//! Cost about 1 µs and at most 8 KiB per series (`cargo xtask bench best`). Where it fails: what has
-//! been seen before is never novel, however bad; a change within the spread of the noise; a drift
-//! slower than the grain.
+//! Strictly causal. + − × / and comparisons, and `libm::log10`: native and WASM agree to the bit. Cost about 1 µs
+//! and at most 5 KiB per series (`cargo xtask bench novelty`). Where it fails: what has been seen before is never
+//! novel, however bad; a change within the spread of the noise; a drift slower than the grain.
 
 mod baseline;
 mod constants;
 mod features;
+mod leader;
 mod rest;
 mod stream;
 #[cfg(test)]
@@ -32,15 +32,16 @@ pub use constants::Constants;
 
 use baseline::Baseline;
 use features::{Features, Range};
+use leader::{Daily, Fading, Line, Plane};
 use rest::Rest;
 use serde::{Deserialize, Serialize};
 use stream::{Each, Pace, RESOLUTIONS, Seen, Stream};
 
-/// Parameters of the preset `best`.
+/// Parameters of the method `novelty`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
-pub struct BestConfig {
+pub struct NoveltyConfig {
     /// Observations before the first score, 20 to 10,000. Default: 100.
     pub warm_up: u32,
     /// Observations after a high score in which only a higher one is reported, 0 to 200.
@@ -48,9 +49,9 @@ pub struct BestConfig {
     pub rest: u32,
 }
 
-impl Default for BestConfig {
+impl Default for NoveltyConfig {
     fn default() -> Self {
-        BestConfig { warm_up: 100, rest: 60 }
+        NoveltyConfig { warm_up: 100, rest: 60 }
     }
 }
 
@@ -89,35 +90,40 @@ pub(super) const LARGEST: f64 = 1e30;
 /// Names of the streams, in the order of [`Observation::parts`].
 pub const STREAMS: [&str; 5] = ["level", "recent", "pair", "day", "residual"];
 
-/// The stream that says nothing in the first days
-const DAY: usize = 3;
-
 /// The state of one series.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Best {
+pub struct Novelty {
     warm_up: u32,
     rest: u32,
     features: Features,
-    streams: [Stream; STREAMS.len()],
+    level: Stream<Line>,
+    recent: Stream<Fading>,
+    pair: Stream<Plane>,
+    day: Stream<Daily>,
+    residual: Stream<Fading>,
     high: Rest,
     baseline: Baseline,
-    #[serde(skip)]
-    constants: Constants,
+    #[serde(skip, default = "standard")]
+    constants: &'static Constants,
 }
 
-impl Best {
+impl Novelty {
     /// The empty state of a series. Parameters out of range are taken as the nearest that is in it.
-    pub fn new(config: &BestConfig) -> Best {
-        Best::with(config, Constants::default())
+    pub fn new(config: &NoveltyConfig) -> Novelty {
+        Novelty::with(config, standard())
     }
 
-    /// As [`Best::new`], with other constants. They are not part of a snapshot.
-    pub fn with(config: &BestConfig, constants: Constants) -> Best {
-        Best {
+    /// As [`Novelty::new`], with other constants. They are not part of a snapshot.
+    pub fn with(config: &NoveltyConfig, constants: &'static Constants) -> Novelty {
+        Novelty {
             warm_up: config.warm_up.clamp(20, 10_000),
             rest: config.rest.min(200),
             features: Features::default(),
-            streams: Default::default(),
+            level: Stream::default(),
+            recent: Stream::default(),
+            pair: Stream::default(),
+            day: Stream::default(),
+            residual: Stream::default(),
             high: Rest::default(),
             baseline: Baseline::default(),
             constants,
@@ -125,14 +131,15 @@ impl Best {
     }
 
     /// Could it be the state of a series of this configuration? Asked of one from a snapshot.
-    pub fn fits(&self, config: &BestConfig) -> bool {
-        let fresh = Best::new(config);
-        let streams = STREAMS.iter().zip(&self.streams).all(|(name, stream)| {
-            let (planar, forgets) = (matches!(*name, "pair" | "day"), matches!(*name, "recent" | "residual"));
-            stream.fits(planar, forgets, fresh.constants.leaders)
-        });
+    pub fn fits(&self, config: &NoveltyConfig) -> bool {
+        let fresh = Novelty::new(config);
+        let leaders = fresh.constants.leaders;
         (self.warm_up, self.rest) == (fresh.warm_up, fresh.rest)
-            && streams
+            && self.level.fits(leaders)
+            && self.recent.fits(leaders)
+            && self.pair.fits(leaders)
+            && self.day.fits(leaders)
+            && self.residual.fits(leaders)
             && self.features.fits(LARGEST)
             && self.baseline.fits()
             && self.high.fits()
@@ -155,9 +162,9 @@ impl Best {
             Some((lower, _)) if value < lower => Direction::Down,
             _ => Direction::None,
         };
-        let hours = self.features.arrive(time_us, value, &self.constants);
+        let hours = self.features.arrive(time_us, value, self.constants);
         let evidence = self.evidence(time_us, value);
-        self.features.learn(value, &self.constants);
+        self.features.learn(value, self.constants);
         self.baseline.learn(time_us, value - self.features.origin, hours, self.features.spread);
         if n < u64::from(self.warm_up) {
             return seen;
@@ -169,40 +176,49 @@ impl Best {
 
     /// Memory in bytes: the struct and what it owns.
     pub fn bytes(&self) -> usize {
-        size_of::<Best>() + self.streams.iter().map(Stream::heap_bytes).sum::<usize>() + self.high.heap_bytes()
+        size_of::<Novelty>() + self.heap_bytes()
+    }
+
+    /// Memory in bytes that it owns.
+    pub fn heap_bytes(&self) -> usize {
+        self.level.heap_bytes()
+            + self.recent.heap_bytes()
+            + self.pair.heap_bytes()
+            + self.day.heap_bytes()
+            + self.residual.heap_bytes()
+            + Rest::HEAP_BYTES
     }
 
     /// What each stream makes of the value, in decades.
     fn evidence(&mut self, time_us: i64, value: f64) -> [f64; STREAMS.len()] {
-        let (features, constants) = (&self.features, &self.constants);
+        let (features, constants) = (&self.features, self.constants);
         let cells = |range: Range, cells: Each<f64>| cells.map(|cells| range.width(constants.least_range) / cells);
-        let (x, hour) = (value - features.origin, features.hour());
-        let life = constants.life_days.map(|days| (days * 24.0) as u16);
-        let least = constants.least_range * value.abs() / constants.level_cells[RESOLUTIONS - 1];
+        let (x, watch) = (value - features.origin, features.watch());
         let pairs = cells(features.range, constants.pair_cells);
         let means = cells(features.mean_range, constants.day_cells);
+        let pace = Pace {
+            step: constants.rate_step,
+            floor: constants.rate_floor,
+            leaders: constants.leaders,
+            life: constants.life_days.map(|days| (days * 3.0) as u8),
+        };
+        let level = Seen::at(x, cells(features.range, constants.level_cells), watch);
+        let recent = Seen::at(x, cells(features.recent, constants.level_cells), watch);
+        let pair = features.previous.map(|last| Seen::at(x, pairs, watch).beside(last - features.origin, pairs));
         let hour_of_day = Features::hour_of_day(time_us);
-        let residual = self.baseline.expected(time_us).map(|expected| x - expected);
+        let day = Seen::at(features.mean - features.origin, means, watch).beside(hour_of_day, constants.day_hours);
+        let least = constants.least_range * value.abs() / constants.level_cells[RESOLUTIONS - 1];
         let deviation = self.baseline.deviation();
         let off = constants.residual_radii.map(|radius| (radius * deviation).max(least));
-        let seen = [
-            Some(Seen::at(x, cells(features.range, constants.level_cells))),
-            Some(Seen::at(x, cells(features.recent, constants.level_cells)).forgetting(hour, life)),
-            features.previous.map(|last| Seen::at(x, pairs).beside(last - features.origin, pairs, f64::INFINITY)),
-            Some(Seen::at(features.mean - features.origin, means).beside(hour_of_day, constants.day_hours, 24.0)),
-            residual.map(|residual| Seen::at(residual, off).forgetting(hour, life)),
-        ];
-        let pace = Pace { step: constants.rate_step, floor: constants.rate_floor, leaders: constants.leaders };
-        let mut evidence = [0.0; STREAMS.len()];
-        for (at, seen) in seen.iter().enumerate() {
-            if let Some(seen) = seen {
-                evidence[at] = self.streams[at].observe(seen, &pace);
-            }
-        }
-        if features.days() < constants.day_after_days {
-            evidence[DAY] = 0.0;
-        }
-        evidence
+        let residual = self.baseline.expected(time_us).map(|expected| Seen::at(x - expected, off, watch));
+        let day = self.day.observe(&day, &pace);
+        [
+            self.level.observe(&level, &pace),
+            self.recent.observe(&recent, &pace),
+            pair.map_or(0.0, |pair| self.pair.observe(&pair, &pace)),
+            if features.days() < constants.day_after_days { 0.0 } else { day },
+            residual.map_or(0.0, |residual| self.residual.observe(&residual, &pace)),
+        ]
     }
 
     fn score(&mut self, n: u64, evidence: &[f64]) -> f64 {
@@ -214,4 +230,10 @@ impl Best {
             0.0
         }
     }
+}
+
+/// The constants that are shipped.
+fn standard() -> &'static Constants {
+    static STANDARD: Constants = Constants::STANDARD;
+    &STANDARD
 }

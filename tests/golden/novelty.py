@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Writes best.json: series and what the preset `best` says of them, by a second implementation.
+"""Writes novelty.json: series and what the method `novelty` says of them, by a second implementation.
 
-    pip install numpy && python3 best.py
+    pip install numpy && python3 novelty.py
 
-Written from the description in smartmodules/core/src/detect/best, with lists of leaders instead of
+Written from the description in smartmodules/core/src/detect/novelty, with lists of leaders instead of
 packed memory. Constants are those of constants.rs. Numbers are written so that a reader gets the
 very doubles; null is a missing value or score.
 """
@@ -16,7 +16,7 @@ import numpy as np
 LEVEL, PAIR, DAY = [10, 16, 25, 40], [4, 6, 8, 10], [5, 7, 9, 12]
 HOURS, RESIDUAL = [0.75, 1.0, 1.25, 1.5], [0.6, 0.9, 1.2, 1.6]
 LIFE, STEPS, FLOOR = [21] * 4, [0.0005, 0.001, 0.001, 0.002], 0.001
-LEADERS, LEAST, HALF, REST_SHARE = 52, 0.01, 1.8, 0.05
+LEADERS, LEAST, HALF, REST_SHARE = [36, 44, 52, 52], 0.01, 1.6, 0.05
 DAY_AFTER, DAY_MEAN_HOURS, HALF_LIFE_DAYS, SPREAD_STEP = 3.0, 1.0, 6.0, 0.001
 WARM_UP, REST = 100, 60
 HOUR_US, DAY_US = 3.6e9, 86_400_000_000
@@ -26,31 +26,37 @@ def f32(x):
     return float(np.float32(x))
 
 
+def rounded(x):
+    """A coordinate of a leader: single precision without its last eight bits, to the nearest."""
+    bits = np.array([x], np.float32).view(np.uint32)
+    return float(((bits + np.uint32(0x80)) & np.uint32(0xFFFFFF00)).view(np.float32)[0])
+
+
 class Stream:
-    """Leaders (x, y, hour) at four resolutions and the running rate of new ones."""
+    """Leaders (x, y, watch of eight hours) at four resolutions and the running rate of new ones."""
 
     def __init__(self):
         self.n, self.rates, self.leaders = 0, [0.0] * 4, [[], [], [], []]
 
-    def observe(self, x, y, near, hour=None):
+    def observe(self, x, y, near, watch=None, kept=rounded):
         self.n += 1
         worth = 0.0
         for k in range(4):
             step = max(1.0 / self.n, STEPS[k])
-            if hour is not None:
-                self.leaders[k] = [one for one in self.leaders[k] if (hour - one[2]) % 65536 <= LIFE[k] * 24]
+            if watch is not None:
+                self.leaders[k] = [one for one in self.leaders[k] if (watch - one[2]) % 256 <= LIFE[k] * 3]
             met = [one for one in self.leaders[k] if near(k, one[0], one[1])]
             if met:
                 for one in met:
-                    one[2] = hour
+                    one[2] = watch
                 self.rates[k] = max(self.rates[k] - step * self.rates[k], FLOOR)
             else:
                 if self.n > 1:
                     worth += -math.log10(self.rates[k])
                 self.rates[k] += step * (1.0 - self.rates[k])
-                if len(self.leaders[k]) >= LEADERS:
+                if len(self.leaders[k]) >= LEADERS[k]:
                     self.leaders[k].pop(0)
-                self.leaders[k].append([f32(x), f32(y), hour])
+                self.leaders[k].append([rounded(x), kept(y), watch])
         return worth / 4
 
 
@@ -99,7 +105,7 @@ class Baseline:
         (self.above if over > 0 else self.below).learn(abs(over), hours, 72.0)
 
 
-class Best:
+class Novelty:
     def __init__(self):
         self.n, self.previous, self.streams, self.history = 0, None, [Stream() for _ in range(5)], []
         self.baseline = Baseline()
@@ -125,13 +131,13 @@ class Best:
             share = hours / (hours + HALF_LIFE_DAYS * 24 / math.log(2))
             self.rlow += share * max(self.centre - self.rlow, 0.0)
             self.rhigh -= share * max(self.rhigh - self.centre, 0.0)
-        x, hour = value - self.origin, int((self.newest - self.began) // 3_600_000_000) % 65536
+        x, watch = value - self.origin, int((self.newest - self.began) // 28_800_000_000) % 256
         whole, recent = self.width(self.low, self.high), self.width(self.rlow, self.rhigh)
         middle = self.width(self.mlow, self.mhigh)
         floor = LEAST * abs(value) / LEVEL[3]
         evidence = [
             self.streams[0].observe(x, 0.0, lambda k, a, b: abs(a - x) <= whole / LEVEL[k]),
-            self.streams[1].observe(x, 0.0, lambda k, a, b: abs(a - x) <= recent / LEVEL[k], hour),
+            self.streams[1].observe(x, 0.0, lambda k, a, b: abs(a - x) <= recent / LEVEL[k], watch),
             0.0, 0.0, 0.0,
         ]
         if self.previous is not None:
@@ -144,13 +150,13 @@ class Best:
             apart = abs(b - hour_of_day)
             return abs(a - m) <= middle / DAY[k] and min(apart, 24.0 - apart) <= HOURS[k]
 
-        evidence[3] = self.streams[3].observe(m, hour_of_day, near)
+        evidence[3] = self.streams[3].observe(m, hour_of_day, near, kept=lambda hour: int(hour * 65536 / 24) * 24 / 65536)
         expected = self.baseline.expected(hour_of_day)
         if expected is not None:
             deviation = 0.5 * (float(self.baseline.above.mean) + float(self.baseline.below.mean))
             off = x - expected
             evidence[4] = self.streams[4].observe(
-                off, 0.0, lambda k, a, b: abs(a - off) <= max(RESIDUAL[k] * deviation, floor), hour)
+                off, 0.0, lambda k, a, b: abs(a - off) <= max(RESIDUAL[k] * deviation, floor), watch)
         if (self.newest - self.began) / DAY_US < DAY_AFTER:
             evidence[3] = 0.0
         number = self.n
@@ -184,11 +190,11 @@ rng = np.random.default_rng(20261125)
 
 
 def case(name, times, values):
-    best = Best()
+    novelty = Novelty()
     values = [None if v is None or np.isnan(v) else round(float(v), 4) for v in values]
     times = [int(t) for t in times]
     return {"name": name, "times_us": times, "values": values,
-            "scores": [best.observe(t, v) for t, v in zip(times, values)]}
+            "scores": [novelty.observe(t, v) for t, v in zip(times, values)]}
 
 
 rows = 2016
@@ -208,6 +214,6 @@ cases = [
     case("random walk at ragged times, some backward", ragged, walk),
     case("step between a few values", five[:1000], jump),
 ]
-path = pathlib.Path(__file__).with_name("best.json")
+path = pathlib.Path(__file__).with_name("novelty.json")
 path.write_text(json.dumps(cases, separators=(",", ":")) + "\n")
 print(path.name, path.stat().st_size, "bytes;", [max(s or 0 for s in c["scores"]) for c in cases])

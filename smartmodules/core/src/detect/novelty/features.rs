@@ -1,4 +1,4 @@
-//! What the streams of `best` look at: the value, how far values have spread, the hour of the day.
+//! What the streams of `novelty` look at: the value, how far values have spread, the hour of the day.
 //!
 //! + − × / and comparisons only.
 
@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 const HOUR_US: f64 = 3.6e9;
 const DAY_US: i64 = 86_400_000_000;
+const WATCH_US: i64 = DAY_US / 3;
 
 /// Longest pause that counts as time gone by; a longer one counts as this.
 const PAUSE_US: i64 = 14 * DAY_US;
@@ -124,9 +125,9 @@ impl Features {
         self.newest_us.saturating_sub(self.began_us) as f64 / DAY_US as f64
     }
 
-    /// Hours between the first value and the latest; starts again at 65,536.
-    pub fn hour(&self) -> u16 {
-        (self.newest_us.saturating_sub(self.began_us) / 3_600_000_000) as u16
+    /// Watches of eight hours between the first value and the latest; starts again at 256.
+    pub fn watch(&self) -> u8 {
+        (self.newest_us.saturating_sub(self.began_us) / WATCH_US) as u8
     }
 
     /// Hour of the day of a time, 0–24, UTC.

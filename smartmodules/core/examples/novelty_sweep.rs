@@ -1,10 +1,10 @@
-//! What the numbers of `best` that are not parameters do to scores: one variant of them per call.
+//! What the numbers of `novelty` that are not parameters do to scores: one variant of them per call.
 //!
-//! `best_sweep` lists the variants; `best_sweep VARIANT DATA OUT` reads DATA/CATEGORY/NAME.csv
+//! `novelty_sweep` lists the variants; `novelty_sweep VARIANT DATA OUT` reads DATA/CATEGORY/NAME.csv
 //! (columns timestamp,value) and writes OUT/CATEGORY/NAME.csv (columns timestamp,anomaly_score).
 //! `cargo xtask accuracy --nab DIR --sweep` scores them all.
 
-use perfstream_core::detect::best::{Best, BestConfig, Constants};
+use perfstream_core::detect::novelty::{Constants, Novelty, NoveltyConfig};
 use std::error::Error;
 use std::fmt::Write;
 use std::path::Path;
@@ -29,7 +29,7 @@ const CONSTANTS: [(&str, Scale); 14] = [
     ("rate_floor", |c, f| c.rate_floor *= f),
     ("spread_step", |c, f| c.spread_step *= f),
     ("rest_share", |c, f| c.rest_share *= f),
-    ("leaders", |c, f| c.leaders = (c.leaders as f64 * f) as usize),
+    ("leaders", |c, f| c.leaders = c.leaders.map(|n| (n as f64 * f) as usize)),
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -41,29 +41,30 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         return Ok(());
     };
-    let (_, config, constants) = variants.iter().find(|v| v.0 == *name).ok_or("no such variant")?;
+    let (_, config, constants) = variants.into_iter().find(|v| v.0 == *name).ok_or("no such variant")?;
+    let constants: &Constants = Box::leak(Box::new(constants));
     for category in std::fs::read_dir(data)? {
         let category = category?;
         let to = Path::new(out).join(category.file_name());
         std::fs::create_dir_all(&to)?;
         for file in std::fs::read_dir(category.path())? {
             let file = file?;
-            let scored = score(&std::fs::read_to_string(file.path())?, Best::with(config, *constants))?;
+            let scored = score(&std::fs::read_to_string(file.path())?, Novelty::with(&config, constants))?;
             std::fs::write(to.join(file.file_name()), scored)?;
         }
     }
     Ok(())
 }
 
-fn variants() -> Vec<(String, BestConfig, Constants)> {
-    let (config, constants) = (BestConfig::default(), Constants::default());
+fn variants() -> Vec<(String, NoveltyConfig, Constants)> {
+    let (config, constants) = (NoveltyConfig::default(), Constants::STANDARD);
     let mut all = vec![("as shipped".to_string(), config.clone(), constants)];
     for warm_up in WARM_UPS {
-        all.push((format!("warm_up {warm_up}"), BestConfig { warm_up, ..config.clone() }, constants));
+        all.push((format!("warm_up {warm_up}"), NoveltyConfig { warm_up, ..config.clone() }, constants));
     }
     for factor in FACTORS {
         let rest = (f64::from(config.rest) * factor) as u32;
-        all.push((format!("rest x {factor}"), BestConfig { rest, ..config.clone() }, constants));
+        all.push((format!("rest x {factor}"), NoveltyConfig { rest, ..config.clone() }, constants));
         for (name, scale) in CONSTANTS {
             let mut scaled = constants;
             scale(&mut scaled, factor);
@@ -73,12 +74,12 @@ fn variants() -> Vec<(String, BestConfig, Constants)> {
     all
 }
 
-fn score(text: &str, mut best: Best) -> Result<String, Box<dyn Error>> {
+fn score(text: &str, mut novelty: Novelty) -> Result<String, Box<dyn Error>> {
     let mut out = String::from("timestamp,anomaly_score\n");
     for line in text.lines().skip(1) {
         let (time, value) = line.split_once(',').ok_or("a line without a comma")?;
         let at: jiff::Timestamp = format!("{}Z", time.replace(' ', "T")).parse()?;
-        let seen = best.observe(at.as_microsecond(), value.trim().parse().ok());
+        let seen = novelty.observe(at.as_microsecond(), value.trim().parse().ok());
         writeln!(out, "{time},{}", seen.score.unwrap_or(0.0))?;
     }
     Ok(out)

@@ -1,12 +1,13 @@
-//! What `best` must keep: agreement with a second implementation, bounds, restore, odd input.
+//! What `novelty` must keep: agreement with a second implementation, bounds, restore, odd input.
 
-use super::{Best, BestConfig, Direction, STREAMS};
+use super::{Direction, Novelty, NoveltyConfig, STREAMS};
 use crate::math::random::SplitMix64;
 use proptest::prelude::*;
 use serde::Deserialize;
 
 const MINUTE_US: i64 = 60_000_000;
-const MOST_BYTES: usize = 8192;
+/// 184 leaders for each stream, of 3, 4, 6, 5 and 4 bytes, with room for three more; 16 scores that fall.
+const MOST_BYTES: usize = 187 * 22 + 128;
 
 #[derive(Deserialize)]
 struct Case {
@@ -16,16 +17,16 @@ struct Case {
     scores: Vec<Option<f64>>,
 }
 
-/// `tests/golden/best.py` wrote the scores with a second implementation.
+/// `tests/golden/novelty.py` wrote the scores with a second implementation.
 #[test]
 fn agrees_with_the_second_implementation() {
-    let cases: Vec<Case> = serde_json::from_str(include_str!("../../../../../tests/golden/best.json")).unwrap();
+    let cases: Vec<Case> = serde_json::from_str(include_str!("../../../../../tests/golden/novelty.json")).unwrap();
     assert_eq!(cases.len(), 4);
     for case in cases {
-        let mut best = Best::new(&BestConfig::default());
+        let mut novelty = Novelty::new(&NoveltyConfig::default());
         assert!(case.scores.iter().flatten().any(|&score| score > 0.4), "{}: nothing scores", case.name);
         for (i, (&time, &value)) in case.times_us.iter().zip(&case.values).enumerate() {
-            let score = best.observe(time, value).score;
+            let score = novelty.observe(time, value).score;
             match (score, case.scores[i]) {
                 (Some(ours), Some(theirs)) => {
                     assert!((ours - theirs).abs() < 1e-9, "{} row {i}: {ours} and {theirs}", case.name);
@@ -42,16 +43,16 @@ fn noise(rows: usize, seed: u64) -> Vec<f64> {
     (0..rows).map(|_| 100.0 + 4.0 * (random.unit() + random.unit() + random.unit() - 1.5)).collect()
 }
 
-fn feed(best: &mut Best, from: usize, values: &[f64]) -> Vec<super::Observation> {
-    values.iter().enumerate().map(|(i, &v)| best.observe((from + i) as i64 * 5 * MINUTE_US, Some(v))).collect()
+fn feed(novelty: &mut Novelty, from: usize, values: &[f64]) -> Vec<super::Observation> {
+    values.iter().enumerate().map(|(i, &v)| novelty.observe((from + i) as i64 * 5 * MINUTE_US, Some(v))).collect()
 }
 
 #[test]
 fn a_step_scores_where_it_begins_and_leaves_the_range() {
-    let mut best = Best::new(&BestConfig::default());
-    let before = feed(&mut best, 0, &noise(1000, 1));
+    let mut novelty = Novelty::new(&NoveltyConfig::default());
+    let before = feed(&mut novelty, 0, &noise(1000, 1));
     assert!(before[600..].iter().all(|seen| seen.score.unwrap() < 0.5), "noise alone scores");
-    let after = feed(&mut best, 1000, &noise(20, 2).iter().map(|v| v * 1.5).collect::<Vec<_>>());
+    let after = feed(&mut novelty, 1000, &noise(20, 2).iter().map(|v| v * 1.5).collect::<Vec<_>>());
     assert!(after[0].score.unwrap() > 0.6, "{:?}", after[0]);
     assert!(after.iter().all(|seen| seen.direction == Direction::Up));
     let (low, high) = after[0].range.unwrap();
@@ -64,12 +65,12 @@ fn a_step_scores_where_it_begins_and_leaves_the_range() {
 #[test]
 fn a_day_without_its_peak_is_found_by_the_time_of_day() {
     let day = |i: usize, peak: bool| if peak && (96..192).contains(&(i % 288)) { 80.0 } else { 20.0 };
-    let mut best = Best::new(&BestConfig::default());
+    let mut novelty = Novelty::new(&NoveltyConfig::default());
     let mut random = SplitMix64::new(3);
     let mut found = None;
     for i in 0..288 * 8 {
         let value = day(i, i / 288 != 6) + random.unit();
-        let seen = best.observe(i as i64 * 5 * MINUTE_US, Some(value));
+        let seen = novelty.observe(i as i64 * 5 * MINUTE_US, Some(value));
         if i >= 288 * 6 && found.is_none() && seen.parts.iter().any(|&(name, worth)| name == "day" && worth > 1.0) {
             found = Some(i % 288);
         }
@@ -79,29 +80,29 @@ fn a_day_without_its_peak_is_found_by_the_time_of_day() {
 
 #[test]
 fn a_constant_is_never_novel() {
-    let mut best = Best::new(&BestConfig::default());
-    let seen = feed(&mut best, 0, &[7.5; 500]);
+    let mut novelty = Novelty::new(&NoveltyConfig::default());
+    let seen = feed(&mut novelty, 0, &[7.5; 500]);
     assert!(seen[..100].iter().all(|seen| seen.score.is_none()));
     assert!(seen[100..].iter().all(|seen| seen.score == Some(0.0)));
 }
 
 #[test]
 fn a_missing_value_has_no_score_and_is_not_learned() {
-    let mut best = Best::new(&BestConfig::default());
-    feed(&mut best, 0, &noise(200, 4));
+    let mut novelty = Novelty::new(&NoveltyConfig::default());
+    feed(&mut novelty, 0, &noise(200, 4));
     for missing in [None, Some(f64::NAN), Some(f64::INFINITY), Some(f64::NEG_INFINITY)] {
-        let seen = best.observe(1_000_000 * MINUTE_US, missing);
+        let seen = novelty.observe(1_000_000 * MINUTE_US, missing);
         assert_eq!((seen.score, seen.n, seen.direction), (None, 200, Direction::None));
     }
 }
 
 #[test]
 fn within_a_rest_only_a_higher_score_is_reported() {
-    let mut best = Best::new(&BestConfig { warm_up: 20, rest: 60 });
-    feed(&mut best, 0, &noise(1200, 5));
-    let first = feed(&mut best, 1200, &[300.0])[0].score.unwrap();
+    let mut novelty = Novelty::new(&NoveltyConfig { warm_up: 20, rest: 60 });
+    feed(&mut novelty, 0, &noise(1200, 5));
+    let first = feed(&mut novelty, 1200, &[300.0])[0].score.unwrap();
     assert!(first > 0.5);
-    let after = feed(&mut best, 1201, &noise(60, 6));
+    let after = feed(&mut novelty, 1201, &noise(60, 6));
     assert!(after.iter().all(|seen| seen.score.unwrap() == 0.0));
 }
 
@@ -125,15 +126,15 @@ proptest! {
 
     #[test]
     fn any_input_is_scored_within_bounds(rows in prop::collection::vec((any_step(), any_value()), 1..1500)) {
-        let mut best = Best::new(&BestConfig { warm_up: 20, rest: 200 });
+        let mut novelty = Novelty::new(&NoveltyConfig { warm_up: 20, rest: 200 });
         let mut time: i64 = 0;
         for (step, value) in rows {
             time = time.wrapping_add(step);
-            let seen = best.observe(time, value);
+            let seen = novelty.observe(time, value);
             prop_assert!(seen.score.is_none_or(|score| (0.0..=1.0).contains(&score)), "{seen:?}");
             prop_assert!(seen.expected.is_none_or(f64::is_finite), "{seen:?}");
             prop_assert!(seen.range.is_none_or(|(low, high)| low <= high && low.is_finite() && high.is_finite()), "{seen:?}");
-            prop_assert!(best.bytes() <= MOST_BYTES, "{} bytes", best.bytes());
+            prop_assert!(novelty.heap_bytes() <= MOST_BYTES, "{} bytes", novelty.heap_bytes());
         }
     }
 
@@ -142,7 +143,7 @@ proptest! {
         rows in prop::collection::vec((any_step(), any_value()), 2..600),
         cut in any::<prop::sample::Index>(),
     ) {
-        let mut whole = Best::new(&BestConfig { warm_up: 20, rest: 30 });
+        let mut whole = Novelty::new(&NoveltyConfig { warm_up: 20, rest: 30 });
         let mut cut_up = whole.clone();
         let cut = cut.index(rows.len());
         let mut time: i64 = 0;
@@ -165,10 +166,10 @@ fn a_full_memory_stays_within_its_bound() {
         [|u, _| u, |u, _| 1.0 / (u + 1e-9), |u, i| u + 1e-3 * (i as f64) * (i as f64)];
     for shape in shapes {
         let mut random = SplitMix64::new(11);
-        let mut best = Best::new(&BestConfig { warm_up: 20, rest: 200 });
+        let mut novelty = Novelty::new(&NoveltyConfig { warm_up: 20, rest: 200 });
         for i in 0..20_000 {
-            best.observe(i as i64 * 5 * MINUTE_US, Some(shape(random.unit(), i)));
-            assert!(best.bytes() <= MOST_BYTES, "{} bytes at {i}", best.bytes());
+            novelty.observe(i as i64 * 5 * MINUTE_US, Some(shape(random.unit(), i)));
+            assert!(novelty.heap_bytes() <= MOST_BYTES, "{} bytes at {i}", novelty.heap_bytes());
         }
     }
 }

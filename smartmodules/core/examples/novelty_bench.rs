@@ -1,7 +1,7 @@
-//! Cost of `best`: nanoseconds per observation, bytes per series, bytes of a snapshot, on made-up
+//! Cost of `novelty`: nanoseconds per observation, bytes per series, bytes of a snapshot, on made-up
 //! series: 30 days of a daily pattern with noise at 30 s, and noise without a tail.
 
-use perfstream_core::detect::best::{Best, BestConfig};
+use perfstream_core::detect::novelty::{Novelty, NoveltyConfig};
 use perfstream_core::math::random::SplitMix64;
 use std::error::Error;
 use std::time::Instant;
@@ -24,17 +24,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (name, shape) in SHAPES {
         let mut random = SplitMix64::new(7);
         let values: Vec<f64> = (0..ROWS).map(|i| shape(i * STEP_US, random.unit())).collect();
-        let mut best = Best::new(&BestConfig::default());
+        let mut novelty = Novelty::new(&NoveltyConfig::default());
         let mut bytes = 0;
         let started = Instant::now();
         for (i, &value) in values.iter().enumerate() {
-            best.observe(i as i64 * STEP_US, Some(value));
+            novelty.observe(i as i64 * STEP_US, Some(value));
             if i % 64 == 0 {
-                bytes = bytes.max(best.bytes());
+                bytes = bytes.max(novelty.bytes());
             }
         }
         let ns = started.elapsed().as_nanos() as f64 / ROWS as f64;
-        println!("{name:27} {ns:14.0} {bytes:12} {:15}", postcard::to_allocvec(&best)?.len());
+        println!("{name:27} {ns:14.0} {bytes:12} {:15}", postcard::to_allocvec(&novelty)?.len());
     }
     Ok(())
 }

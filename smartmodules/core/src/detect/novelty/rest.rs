@@ -15,6 +15,9 @@ pub(super) struct Rest {
 }
 
 impl Rest {
+    /// Memory that it owns at most, in bytes.
+    pub const HEAP_BYTES: usize = MOST * size_of::<(u32, f32)>();
+
     /// Whether the evidence of observation `n` is above that of each of the `rest` before it. Of more than
     /// [`MOST`] scores that fall, the last are not kept.
     pub fn above(&mut self, n: u32, evidence: f64, rest: u32) -> bool {
@@ -37,9 +40,5 @@ impl Rest {
     /// Could it have come to be?
     pub fn fits(&self) -> bool {
         self.high.len() <= MOST
-    }
-
-    pub fn heap_bytes(&self) -> usize {
-        size_of::<(u32, f32)>() * self.high.capacity()
     }
 }
