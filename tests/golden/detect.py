@@ -94,7 +94,14 @@ for slope, memory, n in ((0.0, 0.0, 40), (0.4, 0.0, 40), (0.4, 0.9, 100), (-2.0,
     if freedom > 0:
         t = abs(fit.rvalue) * np.sqrt(freedom / (1 - fit.rvalue**2))
         p = float(2 * stats.t.sf(t, freedom))
-    trends.append({"y": y.tolist(), "slope_per_minute": fit.slope * 60, "effective_n": effective, "p": p})
+    # The 95 % interval of a prediction of the last value by those before it.
+    before, count = stats.linregress(x[:-1], y[:-1]), n - 1
+    errors = y[:-1] - before.intercept - before.slope * x[:-1]
+    middle, spread = x[:-1].mean(), np.sum((x[:-1] - x[:-1].mean()) ** 2)
+    half = stats.t.ppf(0.975, count - 2) * np.sqrt(
+        np.sum(errors**2) / (count - 2) * (1 + 1 / count + (x[-1] - middle) ** 2 / spread))
+    trends.append({"y": y.tolist(), "slope_per_minute": fit.slope * 60, "effective_n": effective, "p": p,
+                   "next": [before.intercept - half, before.intercept + half]})
 
 out = {"streams": streams, "pairs": pairs, "fences": fences, "trends": trends}
 pathlib.Path(__file__).with_name("detect.json").write_text(json.dumps(out) + "\n")

@@ -15,7 +15,7 @@ const FACTORS: [f64; 2] = [0.7, 1.3];
 /// Scales one constant.
 type Scale = fn(&mut Constants, f64);
 
-const CONSTANTS: [(&str, Scale); 14] = [
+const CONSTANTS: [(&str, Scale); 19] = [
     ("level_cells", |c, f| c.level_cells = c.level_cells.map(|x| x * f)),
     ("pair_cells", |c, f| c.pair_cells = c.pair_cells.map(|x| x * f)),
     ("residual_radii", |c, f| c.residual_radii = c.residual_radii.map(|x| x * f)),
@@ -28,6 +28,11 @@ const CONSTANTS: [(&str, Scale); 14] = [
     ("rate_step", |c, f| c.rate_step = c.rate_step.map(|x| x * f)),
     ("rate_floor", |c, f| c.rate_floor *= f),
     ("spread_step", |c, f| c.spread_step *= f),
+    ("clip_spreads", |c, f| c.clip_spreads *= f),
+    ("profile_hours", |c, f| c.profile_hours *= f),
+    ("level_hours", |c, f| c.level_hours *= f),
+    ("deviation_hours", |c, f| c.deviation_hours *= f),
+    ("least_range", |c, f| c.least_range *= f),
     ("rest_share", |c, f| c.rest_share *= f),
     ("leaders", |c, f| c.leaders = c.leaders.map(|n| (n as f64 * f) as usize)),
 ];

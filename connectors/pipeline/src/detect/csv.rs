@@ -42,7 +42,7 @@ impl Series {
         let of_file = || path.display().to_string();
         let mut reader = csv::ReaderBuilder::new().flexible(true).from_path(path).with_context(of_file)?;
         let header = reader.byte_headers().with_context(of_file)?.clone();
-        let column = |name: &str| match header.iter().position(|column| column == name.as_bytes()) {
+        let column = |name: &str| match header.iter().position(|column| column.trim_ascii() == name.as_bytes()) {
             Some(at) => Ok(at),
             None => {
                 let known: Vec<_> = header.iter().map(String::from_utf8_lossy).collect();
@@ -54,10 +54,49 @@ impl Series {
         let mut rows = Vec::new();
         for record in reader.byte_records() {
             let record = record.with_context(of_file)?;
+            if let Some(field) = record.iter().find(|field| field.contains(&b'\n')) {
+                let line = record.position().map_or(0, csv::Position::line);
+                let lines = field.iter().filter(|byte| **byte == b'\n').count() + 1;
+                bail!(
+                    "{}:{line}: a field goes on for {lines} lines: is a `\"` not closed? Write `\"\"` for a quote inside of quotes",
+                    path.display()
+                );
+            }
             let text = |at: usize| record.get(at).unwrap_or_default().to_vec();
             rows.push((text(time), text(value)));
         }
-        Ok(Series { rows })
+        let series = Series { rows };
+        series.warn(path);
+        Ok(series)
+    }
+
+    /// Says what is no number or no time: such rows are scored as if it were missing.
+    fn warn(&self, path: &Path) {
+        let mut times = Times::default();
+        let wrong = |what: &str, count: usize, first: &[u8], hint: &str| {
+            if count > 0 {
+                let first = String::from_utf8_lossy(first);
+                tracing::warn!(
+                    "{}: {count} of {} {what}, the first is `{first}`{hint}",
+                    path.display(),
+                    self.rows.len()
+                );
+            }
+        };
+        let written = |text: &&[u8]| !text.trim_ascii().is_empty() && !text.eq_ignore_ascii_case(b"nan");
+        let values = || self.rows.iter().map(|row| &row.1[..]).filter(written).filter(|text| number(text).is_none());
+        let first = values().next().unwrap_or_default();
+        let hint = if first.contains(&b',') { " (a decimal is written with a point)" } else { "" };
+        wrong("values are no numbers and count as missing", values().count(), first, hint);
+        let unread: Vec<&[u8]> = self
+            .rows
+            .iter()
+            .map(|row| &row.0[..])
+            .filter(|text| times.parse(&String::from_utf8_lossy(text)).is_none())
+            .collect();
+        let hint = " (expected is 2026-01-05T08:00:00Z, or seconds or milliseconds since 1970)";
+        let what = "times are none and count as that of the row before";
+        wrong(what, unread.len(), unread.first().copied().unwrap_or_default(), hint);
     }
 
     /// Scores every row with a detector, whose document is JSON; points for a plot where asked.
@@ -126,16 +165,18 @@ struct Times {
 impl Times {
     /// Microseconds since the epoch; not before it, for a log has no such times.
     fn read(&mut self, text: &str) -> i64 {
+        self.last = self.parse(text).unwrap_or(self.last).max(0);
+        self.last
+    }
+
+    fn parse(&mut self, text: &str) -> Option<i64> {
         let text = text.trim();
-        let number = text.parse::<f64>().ok();
-        let time = match number {
+        match text.parse::<f64>().ok() {
             Some(number) => self.parser.parse(Value::Float(number)),
             None => [text.to_string(), format!("{text}Z"), format!("{text}:00Z"), format!("{text}T00:00:00Z")]
                 .iter()
                 .find_map(|text| self.parser.parse_text(text)),
-        };
-        self.last = time.unwrap_or(self.last).max(0);
-        self.last
+        }
     }
 }
 

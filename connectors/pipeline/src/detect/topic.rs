@@ -9,11 +9,14 @@ use crate::model::Topic;
 use anyhow::{Context, Result, bail};
 use perfstream_core::decode::{DecodeConfig, TimeConfig};
 use perfstream_core::row::{Fields, Row};
+use perfstream_core::time::TimeParser;
 use perfstream_core::{Kind, json as rows, time};
 use perfstream_log::{LogRecord, NewRecord, Place, Read};
 use serde_json::{Value, json};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 use std::time::{Duration, Instant};
+use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
 
 /// Read at once.
 const BATCH_BYTES: usize = 1 << 20;
@@ -79,6 +82,7 @@ pub fn run(request: &Request, place: &mut Place, options: &ChainOptions) -> Resu
             request.topic
         );
     }
+    found.keep_anomalies_of(request);
     let result = result(request, &found, started.elapsed());
     if request.store {
         for (topic, kind) in STORES {
@@ -107,7 +111,8 @@ fn scan(request: &Request, place: &mut Place, partition: u32, options: &ChainOpt
                 found.row(row, row.get(slots[0]).to_json(), request.limit);
             }
         }
-        Kind::Anomaly | Kind::Alert | Kind::Insight if inside(row.meta.event_time) => {
+        Kind::Anomaly => found.records.push((Kind::Anomaly, json_of(row))),
+        Kind::Alert | Kind::Insight if inside(row.meta.event_time) => {
             found.records.push((row.meta.kind, json_of(row)));
         }
         Kind::DeadLetter => found.dead += 1,
@@ -155,12 +160,42 @@ impl Found {
     fn of_kind(&self, kind: Kind) -> Vec<&Value> {
         self.records.iter().filter(|(k, _)| *k == kind).map(|(_, value)| value).collect()
     }
+
+    /// Anomalies of which a part lies within the time window; of the others the records go.
+    fn keep_anomalies_of(&mut self, request: &Request) {
+        let time = |value: &Value| TimeParser::default().parse_text(value.as_str()?);
+        let ends: HashMap<String, i64> = self.anomalies(|a| Some((id_of(a)?, time(&a["ended_at"])?)));
+        self.records.retain(|(kind, value)| {
+            let id = id_of(value).unwrap_or_default();
+            let ends_after = |from: i64| ends.get(&id).is_none_or(|end| *end >= from);
+            let begins_before = |to: i64| time(&value["started_at"]).is_none_or(|start| start < to);
+            *kind != Kind::Anomaly || request.from.is_none_or(ends_after) && request.to.is_none_or(begins_before)
+        });
+    }
+
+    /// Something of the records of anomalies, by its key; of one key the last.
+    fn anomalies<'a, K: Eq + Hash, V>(&'a self, of: impl Fn(&'a Value) -> Option<(K, V)>) -> HashMap<K, V> {
+        self.records.iter().filter(|(kind, _)| *kind == Kind::Anomaly).filter_map(|(_, value)| of(value)).collect()
+    }
+
+    /// One record for each anomaly, in the order in which they began: that of its end if it has ended.
+    fn validated(&self) -> Vec<&Value> {
+        let newest = self.anomalies(|a| Some((id_of(a)?, a)));
+        let opened = self.of_kind(Kind::Anomaly).into_iter().filter(|a| a["state"] == "open");
+        opened.filter_map(|a| newest.get(&id_of(a)?).copied()).collect()
+    }
+}
+
+fn id_of(anomaly: &Value) -> Option<String> {
+    anomaly["anomaly_id"].as_str().map(str::to_string)
 }
 
 fn spec(request: &Request) -> ChainSpec {
     let segmentation = request.document["baselines"]["segmentation"].clone();
     let group_by = if segmentation.is_array() { segmentation } else { json!(["page", "browser"]) };
-    let rule = json!({ "name": format!("{} anomaly", request.id), "condition": "anomaly = true" });
+    // It ends with the anomaly, however far apart the rows are.
+    let rule =
+        json!({ "name": format!("{} anomaly", request.id), "condition": "anomaly = true", "resolve_after": "1d" });
     let alert = json!({ "group_by": group_by, "rules": [rule] });
     let time = TimeConfig { field: Some(request.time.clone()), ..TimeConfig::default() };
     ChainSpec {
@@ -180,7 +215,7 @@ fn json_of(row: &Row<'_>) -> Value {
 }
 
 fn result(request: &Request, found: &Found, elapsed: Duration) -> Value {
-    let anomalies: Vec<&Value> = found.of_kind(Kind::Anomaly).into_iter().filter(|a| a["state"] == "open").collect();
+    let anomalies = found.validated();
     let confidences: Vec<f64> = anomalies.iter().filter_map(|a| a["confidence"].as_f64()).collect();
     let confidence = (!confidences.is_empty()).then(|| confidences.iter().sum::<f64>() / confidences.len() as f64);
     let milliseconds = elapsed.as_secs_f64() * 1e3;
@@ -228,14 +263,21 @@ fn result(request: &Request, found: &Found, elapsed: Duration) -> Value {
     })
 }
 
-/// CPU time and largest resident memory of this process, where the system tells (Linux).
+/// CPU time and largest resident memory of this process, where the system tells (the latter on Linux).
 fn resources() -> Value {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = peak.and_then(|text| text.trim().trim_end_matches(" kB").parse::<u64>().ok());
-    let schedule = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
-    let cpu_ns = schedule.split_whitespace().next().and_then(|text| text.parse::<f64>().ok());
-    json!({ "cpuSeconds": cpu_ns.map(|ns| ns / 1e9), "maxResidentBytes": kib.map(|kib| kib << 10) })
+    let cpu_ms = sysinfo::get_current_pid().ok().and_then(|pid| {
+        let mut system = System::new().ok()?;
+        system.refresh_processes_specifics(
+            ProcessesToUpdate::Some(&[pid]),
+            false,
+            ProcessRefreshKind::nothing().with_cpu(),
+        );
+        Some(system.process(pid)?.accumulated_cpu_time())
+    });
+    json!({ "cpuSeconds": cpu_ms.map(|ms| ms as f64 / 1e3), "maxResidentBytes": kib.map(|kib| kib << 10) })
 }
 
 /// Records from `next` on, which moves behind them; none at the end. What is gone is passed over.
@@ -355,6 +397,9 @@ mod tests {
         assert!(found["data"]["raw"].as_array().is_some_and(|raw| raw.iter().all(|d| d["detected"] == true)));
         assert_eq!(found["alerts"][0]["anomaly_id"], found["anomalies"][0]["anomaly_id"]);
         assert!(found["performance"]["throughput"].as_f64().is_some_and(|rate| rate > 0.0));
+        assert!(found["performance"]["resourceUsage"]["cpuSeconds"].as_f64().is_some_and(|s| s > 0.0));
+        let alerts = found["alerts"].as_array().unwrap();
+        assert_eq!(alerts.iter().map(|a| &a["transition"]).collect::<Vec<_>>(), ["firing", "resolved"]);
         run(&request(true), &mut place, &native()).unwrap();
         let Place::Embedded(log) = place else { panic!("an embedded log") };
         // Twice the same is stored once; that it was looked for is told each time.
@@ -376,6 +421,15 @@ mod tests {
         assert_eq!(found["statistics"]["totalDataPoints"], 15);
         assert_eq!(found["statistics"]["anomaliesDetected"], 1);
         assert_eq!(found["timeWindow"]["from"], "2026-01-05T09:37:30Z");
+        // It began before, and has ended within or after: it is told with its end.
+        let later = Request { from: at(205), to: at(290), ..request(false) };
+        let found = run(&later, &mut place, &native()).unwrap();
+        assert_eq!(found["statistics"]["anomaliesDetected"], 1);
+        let anomaly = &found["anomalies"][0];
+        assert_eq!((&anomaly["state"], &anomaly["started_at"]), (&json!("closed"), &json!("2026-01-05T09:40:00Z")));
+        assert!(anomaly["ended_at"].is_string() && anomaly["peak_at"].is_string(), "{anomaly:#}");
+        let after = Request { from: at(290), ..request(false) };
+        assert_eq!(run(&after, &mut place, &native()).unwrap()["anomalies"], json!([]));
         // Without rows there is no rate.
         let nothing = Request { from: at(9000), ..request(false) };
         let found = run(&nothing, &mut place, &native()).unwrap();

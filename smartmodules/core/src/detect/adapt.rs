@@ -49,16 +49,16 @@ impl DetectStage {
                 }
                 let before = series.level.level();
                 let mean = series.drift.mean();
+                let tests = [
+                    ("page-hinkley", worse),
+                    ("adwin", series.drift.concept && other),
+                    ("kolmogorov-smirnov", other && distance.is_some_and(|(_, p)| p < KS_P)),
+                ];
                 if retrains {
                     series.restart();
                 }
                 if changed.len() < NAMED {
                     let name = plan.metrics.get(metric).map_or("", |m| short_name(m));
-                    let tests = [
-                        ("page-hinkley", worse),
-                        ("adwin", series.drift.concept),
-                        ("kolmogorov-smirnov", distance.is_some_and(|(_, p)| p < KS_P)),
-                    ];
                     changed.push(json!({
                         "metric": name,
                         "segment": serde_json::from_str::<Json>(&segment.labels).unwrap_or_default(),
@@ -79,17 +79,10 @@ impl DetectStage {
             self.learner.retrain(plan, clock);
         }
         let adjusts = self.detector.adaptation.methods.contains(&AdaptationMethod::ThresholdAdjustment);
-        self.learned.end_period(adjusts, &self.plan);
-        let methods: Vec<&str> = self
-            .detector
-            .adaptation
-            .methods
-            .iter()
-            .map(|m| match m {
-                AdaptationMethod::ModelRetraining => "model-retraining",
-                AdaptationMethod::ThresholdAdjustment => "threshold-adjustment",
-            })
-            .collect();
+        let adjusted = self.learned.end_period(adjusts, &self.plan);
+        // What was done, and not what may be.
+        let done = [(AdaptationMethod::ModelRetraining, retrains), (AdaptationMethod::ThresholdAdjustment, adjusted)];
+        let methods: Vec<&AdaptationMethod> = done.iter().filter(|(_, done)| *done).map(|(method, _)| method).collect();
         self.insight(
             "adaptation",
             vec![

@@ -20,8 +20,8 @@ pub struct Detector {
     /// first-contentful-paint, largest-contentful-paint, first-input-delay, cumulative-layout-shift,
     /// interaction-to-next-paint.
     pub metrics: Vec<String>,
-    /// How small a change matters, 0 to 1: a deviation below `1 - sensitivity` of the expected value
-    /// is not validated. 0.85 asks for 15 %. Default: 0.85.
+    /// How small a change matters, 0 to 1: a deviation from the expected value below `1 - sensitivity` of the
+    /// segment's baseline is not validated. 0.85 asks for 15 %. Default: 0.85.
     pub sensitivity: f64,
     /// How models learn.
     pub training: Training,
@@ -118,7 +118,7 @@ pub struct Algorithm {
     pub threshold: f64,
 }
 
-fn default_threshold() -> f64 {
+pub(super) fn default_threshold() -> f64 {
     0.6
 }
 
@@ -172,7 +172,8 @@ pub enum Voting {
     /// Mean of the scores by weight
     #[default]
     WeightedAverage,
-    /// Share of the methods that vote; a detection needs more than half of them, whatever `threshold` is
+    /// Weight of the methods that vote, as a share; a detection needs more than half of it, whatever `threshold` is
+    /// (Littlestone and Warmuth 1994)
     Majority,
     /// The highest score
     Max,

@@ -91,8 +91,9 @@ pub(super) fn step(episode: &mut Option<Box<Episode>>, evidence: &Evidence, plan
     let Evidence { time, begins, outside, up, peak } = *evidence;
     match episode {
         Some(open) if outside && open.up == up => {
+            // A row that comes twice is one observation.
+            open.count = open.count.saturating_add(u32::from(time != open.last));
             open.last = open.last.max(time);
-            open.count = open.count.saturating_add(1);
             let far = |p: &Peak| (p.value - p.expected).abs();
             if far(&peak) > far(&open.peak) {
                 open.peak = peak;

@@ -121,7 +121,7 @@ impl Learner {
         }
     }
 
-    /// Begins anew with the rows of the newest `update_us`, if they are enough.
+    /// Begins anew with the rows of the newest day, if they are enough.
     pub fn retrain(&mut self, plan: &ForestPlan, time: i64) {
         let newest = self.rows.iter().filter(|row| row.time >= time.saturating_sub(DAY_US)).count();
         if newest >= MIN_ROWS {
@@ -140,11 +140,13 @@ impl Learner {
         ((self.trained.len() / plan.features.len().max(1)) as u64, self.trained_at)
     }
 
-    /// Memory of its rows in bytes, without texts.
-    pub fn bytes(&self) -> usize {
+    /// Memory in bytes of its rows, without texts, and of the forest of them, grown or not yet after a restore.
+    pub fn bytes(&self, plan: &ForestPlan) -> usize {
         let cells = |count: usize| count * 24;
         let rows: usize = self.rows.iter().map(|row| 32 + cells(row.cells.len())).sum();
-        rows + cells(self.trained.len())
+        let sample = (self.trained.len() / plan.features.len().max(1)).min(plan.params.sub_sample as usize);
+        // A tree of n rows has at most 2n − 1 nodes of 8 bytes.
+        rows + cells(self.trained.len()) + plan.params.trees as usize * 16 * sample
     }
 
     /// Could this be a state of the plan?

@@ -1,9 +1,10 @@
 //! What verdicts and drift change: weights and threshold.
 //!
-//! Feedback. With the scores s of the methods at the anomaly, weights w and threshold θ, the ensemble
-//! claims an anomaly with p = 1/(1 + exp(−10 (w·s − θ))). A verdict y (1 true, 0 false) costs the
-//! logistic loss −y ln p − (1 − y) ln(1 − p), and its reward is the step against the gradient:
-//! wᵢ += η m (y − p) sᵢ, θ −= η m (y − p), η = 0.05. The weight m is 1 for what a person said; for
+//! Feedback. With the combined score c of the strongest detection and the threshold θ (0.5 of a majority) the
+//! detector claims an anomaly with p = 1/(1 + exp(−10 (c − θ))). A verdict y (1 true, 0 false) costs the logistic
+//! loss −y ln p − (1 − y) ln(1 − p), and its reward is the step against the gradient: θ −= η m (y − p), and
+//! wᵢ += η m (y − p) ∂c/∂wᵢ, η = 0.05; that derivative is the method's score in an average, its vote in a
+//! majority, and 0 where the highest score counts. The weight m is 1 for what a person said; for
 //! `resolved` after T hours it is 1/(1 + T) and y is 1: what is dealt with at once mattered. Weights stay
 //! at least 0.02 and add up to 1; θ stays within half of the written threshold and half way to 1.
 //!
@@ -14,6 +15,7 @@
 
 use super::learning::{Feedback, FeedbackSource};
 use super::plan::Plan;
+use super::score::{boundary, pull};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -43,7 +45,9 @@ pub(super) struct Learned {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Remembered {
     anomaly_id: Box<str>,
+    /// Of the methods, and what they were together
     scores: Vec<f32>,
+    score: f32,
 }
 
 impl Learned {
@@ -69,11 +73,11 @@ impl Learned {
     }
 
     /// Remembers an anomaly, and the methods' scores, until its verdict.
-    pub fn remember(&mut self, anomaly_id: &str, scores: Vec<f32>) {
+    pub fn remember(&mut self, anomaly_id: &str, scores: Vec<f32>, score: f64) {
         if self.remembered.len() == REMEMBERED {
             self.remembered.pop_front();
         }
-        self.remembered.push_back(Remembered { anomaly_id: anomaly_id.into(), scores });
+        self.remembered.push_back(Remembered { anomaly_id: anomaly_id.into(), scores, score: score as f32 });
     }
 
     /// Learns from a verdict; false if it says nothing, or about nothing that is remembered.
@@ -89,17 +93,17 @@ impl Learned {
             _ => return false,
         };
         let Some(at) = self.remembered.iter().position(|r| *r.anomaly_id == *id) else { return false };
-        let Some(Remembered { scores, .. }) = self.remembered.remove(at) else { return false };
+        let Some(Remembered { scores, score, .. }) = self.remembered.remove(at) else { return false };
         if truth > 0.5 {
             self.true_positives += 1
         } else {
             self.false_positives += 1
         }
-        let claim: f64 = self.weights.iter().zip(&scores).map(|(w, s)| w * f64::from(*s)).sum();
-        let p = 1.0 / (1.0 + (-STEEPNESS * (claim - self.threshold)).exp());
+        let over = f64::from(score) - boundary(plan.voting, self.threshold);
+        let p = 1.0 / (1.0 + (-STEEPNESS * over).exp());
         let step = ETA * weight * (truth - p);
         for (own, score) in self.weights.iter_mut().zip(&scores) {
-            *own = (*own + step * f64::from(*score)).max(LEAST_WEIGHT);
+            *own = (*own + step * pull(plan.voting, f64::from(*score))).max(LEAST_WEIGHT);
         }
         let sum: f64 = self.weights.iter().sum();
         self.weights.iter_mut().for_each(|w| *w /= sum);
@@ -109,11 +113,13 @@ impl Learned {
 
     /// A period ends. If more scores lay above the threshold than in the one before and it `adjusts`, the
     /// threshold rises to where as many do; it never falls, for a calm period is no reason to be told more.
-    pub fn end_period(&mut self, adjusts: bool, plan: &Plan) {
+    /// Did it?
+    pub fn end_period(&mut self, adjusts: bool, plan: &Plan) -> bool {
         let all: u64 = self.classes.iter().sum();
         if all == 0 {
-            return;
+            return false;
         }
+        let before = self.threshold;
         let above = |edge: usize| self.classes.iter().skip(edge).sum::<u64>() as f64 / all as f64;
         let now = (self.threshold * CLASSES as f64).round() as usize;
         let allowed = self.rate.map(|rate| rate.max(1.0 / all as f64));
@@ -123,6 +129,7 @@ impl Learned {
         }
         self.rate = Some(above((self.threshold * CLASSES as f64).round() as usize));
         self.classes.fill(0);
+        self.threshold != before
     }
 
     /// Could this be a state of the plan?

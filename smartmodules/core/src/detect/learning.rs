@@ -120,7 +120,7 @@ words!(
     }
 );
 
-/// What each segment is compared with.
+/// What is usual of each segment: what a change has to be a share of, and what an anomaly is told beside.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]

@@ -40,9 +40,11 @@ mod tests;
 mod tight;
 mod window;
 
-/// Everything that is wrong with a detector's document, with paths inside of it.
+/// Everything that is wrong with a detector's document or has no effect, with paths inside of it.
 pub fn check_detector(detector: &Detector) -> Issues {
-    Plan::new(detector).err().unwrap_or_default()
+    let mut issues = Plan::new(detector).err().unwrap_or_default();
+    issues.extend(plan::doubts(detector));
+    issues
 }
 
 pub use config::{DetectConfig, DetectorRef, Named as NamedDetector};
@@ -207,6 +209,7 @@ impl Stage for DetectStage {
 
     fn counters(&self) -> Counters {
         let c = &self.state.counts;
+        let forest = self.plan.forest.as_ref().map_or(0, |plan| self.learner.bytes(plan));
         vec![
             ("in", c.input),
             ("passed", c.input),
@@ -230,7 +233,7 @@ impl Stage for DetectStage {
             ("false_positives", self.learned.false_positives),
             ("feedback", c.feedback),
             ("feedback_ignored", c.feedback_ignored),
-            ("state_bytes", self.segments.bytes() + self.learner.bytes() as u64),
+            ("state_bytes", self.segments.bytes() + forest as u64),
         ]
     }
 

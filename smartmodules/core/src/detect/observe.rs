@@ -71,6 +71,7 @@ impl DetectStage {
         let forecast = series.level.forecast(about.time, about.n(), plan.smoothing);
         let features = self.features(row, &segment.join, (metric, about.time), plan);
         let mut judged = self.judged(series, (metric, value), about, forecast, &features, plan);
+        judged.stand_ins = stand_ins(&segment.join, about.time, plan);
         let mut evidence = self.weigh(&mut judged, forecast, about, plan);
         if judged.detected {
             let fresh = about.time > series.armed_until && series.episode.is_none();
@@ -89,7 +90,7 @@ impl DetectStage {
             let id = anomaly_id(&self.context, &self.id, judged.metric, &segment.key, episode.start);
             let mut fields = head(&self.context, &self.id, &[id.as_bytes(), b"open"]);
             let detection = series.detection.get_or_insert_with(|| Box::new(judged.detection(about.time)));
-            self.learned.remember(&id, detection.scores.clone());
+            self.learned.remember(&id, detection.scores.clone(), detection.score);
             episode.anomaly_id = Some(id.into());
             let told = judged.told(detection);
             fields.extend(opened(episode, &told, &segment.labels));
@@ -160,7 +161,8 @@ impl DetectStage {
         let own = forecast.map(|f| (f.expected, f.range(plan.z)));
         let of_method = || findings.iter().flatten().find_map(|f| Some((f.expected?, f.range?)));
         let expected = own.or_else(of_method);
-        let absent = plan.sources.metrics.iter().zip(features).filter(|(_, value)| value.is_null());
+        let names = plan.forest.iter().flat_map(|forest| &forest.features);
+        let absent = names.zip(features).filter(|(_, value)| value.is_null());
         Judged {
             metric: plan.metrics.get(metric).map_or("", |m| m),
             value,
@@ -172,7 +174,8 @@ impl DetectStage {
             names: &plan.names,
             weights: self.learned.weights.clone(),
             contributions: Vec::new(),
-            absent: absent.filter_map(|((own, _), _)| Some(short_name(plan.metrics.get(*own)?).into())).collect(),
+            absent: absent.map(|(name, _)| name.to_string()).collect(),
+            stand_ins: Vec::new(),
             confidence: confidence(&self.learned.weights, &findings),
             baseline: series.baseline.known(),
             findings,
@@ -192,7 +195,9 @@ impl DetectStage {
         counts.detections += judged.detected as u64;
         let expected = judged.expected.unwrap_or(judged.value);
         let off = judged.value - expected;
-        let scale = expected.abs().max(forecast.map_or(0.0, |f| f.sigma));
+        // What matters is a share of what the segment usually has, and not of what it has at its quietest hour.
+        let usual = judged.baseline.map_or(expected, |known| known.value);
+        let scale = usual.abs().max(forecast.map_or(0.0, |f| f.sigma));
         let in_range = judged.range.is_some_and(|(low, high)| (low..=high).contains(&judged.value));
         let few = about.events.is_some_and(|n| n < plan.validation.min_events);
         let why = if plan.dynamic && in_range {
@@ -230,6 +235,17 @@ impl DetectStage {
             _ => vec![(short_name(metric).into(), 1.0)],
         }
     }
+}
+
+/// Features that another metric stood in for, and that metric.
+fn stand_ins(join: &Join, time: i64, plan: &Plan) -> Vec<(String, String)> {
+    let known = |metric: usize| join.end == time && join.values.get(metric).is_some_and(Option::is_some);
+    let names = plan.forest.iter().flat_map(|forest| &forest.features);
+    let used = plan.sources.metrics.iter().zip(names).filter_map(|((own, stand_in), name)| {
+        let metric = if known(*own) { Some(*own) } else { stand_in.filter(|metric| known(*metric)) }?;
+        Some((name, short_name(plan.metrics.get(metric)?)))
+    });
+    used.filter(|(name, metric)| ***name != **metric).map(|(name, metric)| (name.to_string(), metric.into())).collect()
 }
 
 fn join(join: &mut Join, metric: usize, time: i64, value: f64, forecast: Option<Forecast>) {

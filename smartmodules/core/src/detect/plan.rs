@@ -3,10 +3,11 @@
 use super::baseline::{BaselinePlan, SLOTS_MAX};
 use super::config::DetectConfig;
 use super::detector::{
-    Detector, METRICS, MethodName, Parameters, Side, Statistic, Validation, Voting, WeightedMethod, short_name,
+    Detector, METRICS, MethodName, Parameters, Side, Statistic, Validation, Voting, WeightedMethod, default_threshold,
+    short_name,
 };
 use super::forest::ForestPlan;
-use super::learning::DerivedFeature;
+use super::learning::{DerivedFeature, Training};
 use super::level::Smoothing;
 use super::novelty::NoveltyConfig;
 use super::series::SLOTS;
@@ -56,7 +57,7 @@ pub(super) struct Plan {
     /// Quantile of the normal distribution for the range's confidence
     pub z: f64,
     pub baseline: BaselinePlan,
-    /// Length of the slots whose means are tested for drift: so that 42 are a period of `adaptation`
+    /// Length of the slots whose means are tested for drift: 42 of them are a period of `adaptation`
     pub drift_slot_us: i64,
     pub validation: Validation,
     pub forest: Option<ForestPlan>,
@@ -121,11 +122,11 @@ impl Plan {
                     multiplier: p.multiplier.unwrap_or(2.5),
                     window,
                 }),
-                MethodName::TrendAnalysis => Method::Trend(TrendPlan {
+                MethodName::TrendAnalysis => Method::Trend(TrendPlan::new(
                     window,
-                    z: z_of(p.confidence_interval.unwrap_or(0.95)),
-                    significance: p.significance_threshold.unwrap_or(0.05),
-                }),
+                    p.confidence_interval.unwrap_or(0.95),
+                    p.significance_threshold.unwrap_or(0.05),
+                )),
                 MethodName::Novelty => {
                     let defaults = NoveltyConfig::default();
                     Method::Novelty(NoveltyConfig {
@@ -195,7 +196,7 @@ fn forest_plan(detector: &Detector, p: &Parameters, path: &str, issues: &mut Iss
     let all: Vec<String> = detector.metrics.iter().map(|m| short_name(m).to_string()).collect();
     for (at, name) in p.features.as_ref().filter(|f| !f.is_empty()).unwrap_or(&all).iter().enumerate() {
         let stand_in = (name == "fid").then(|| position("inp")).flatten();
-        match position(name) {
+        match position(name).or(stand_in) {
             Some(metric) => {
                 sources.metrics.push((metric, stand_in));
                 names.push(name.as_str().into());
@@ -320,15 +321,33 @@ fn ranges(detector: &Detector, issues: &mut Issues) {
         issues.push(Issue::error("metrics", message));
     }
     for (at, metric) in detector.metrics.iter().enumerate() {
-        let path = format!("metrics[{at}]");
         if metric.is_empty() || detector.metrics[..at].iter().any(|m| short_name(m) == short_name(metric)) {
             let message = format!("expected a metric's name, each once, found `{metric}`");
-            issues.push(Issue::error(path, message));
-        } else if let Some(near) = misspelt(metric) {
-            let issue = Issue::warning(path, format!("`{metric}` is no web vital: a metric of your own"));
-            issues.push(issue.hint(format!("did you mean `{near}`?")));
+            issues.push(Issue::error(format!("metrics[{at}]"), message));
         }
     }
+}
+
+/// What may be meant otherwise, and what is written and has no effect.
+pub(super) fn doubts(detector: &Detector) -> Issues {
+    let mut issues = Issues::new();
+    for (at, metric) in detector.metrics.iter().enumerate() {
+        if let Some(near) = misspelt(metric) {
+            let message = format!("`{metric}` is no web vital: a metric of your own");
+            issues.push(Issue::warning(format!("metrics[{at}]"), message).hint(format!("did you mean `{near}`?")));
+        }
+    }
+    let algorithm = detector.algorithm();
+    let forest = algorithm.methods.iter().any(|m| m.name == MethodName::IsolationForest);
+    if !forest && detector.training != Training::default() {
+        let issue = Issue::warning("training", "has no effect: only `isolation-forest` is trained");
+        issues.push(issue.hint("leave it out, or add that method"));
+    }
+    if algorithm.voting_strategy == Voting::Majority && algorithm.threshold != default_threshold() {
+        let issue = Issue::warning("algorithm.threshold", "has no effect: a majority is more than half of the weight");
+        issues.push(issue.hint("leave it out, or vote by `weighted-average` or `max`"));
+    }
+    issues
 }
 
 /// The long name that a metric's name is almost.

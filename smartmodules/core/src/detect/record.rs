@@ -30,8 +30,10 @@ pub(super) struct Judged<'p> {
     pub findings: Vec<Option<Finding>>,
     /// Feature and share
     pub contributions: Vec<(String, f64)>,
-    /// Metrics that the forest asked for and did not have
+    /// Features that the forest asked for and did not have
     pub absent: Vec<String>,
+    /// Features that another metric stood in for, and that metric
+    pub stand_ins: Vec<(String, String)>,
     pub confidence: f64,
     pub baseline: Option<Known>,
     /// A detection; and why it is not validated
@@ -89,6 +91,7 @@ impl Judged<'_> {
             "methods": self.methods(),
             "contributions": self.contributions.iter().map(share).collect::<Vec<_>>(),
             "absent": self.absent,
+            "stand_ins": self.stand_ins.iter().map(|(of, by)| (of.clone(), by.clone().into())).collect::<serde_json::Map<_, _>>(),
             "confidence": self.confidence,
             "baseline": self.baseline.map(baseline),
             "events": self.events,
@@ -182,7 +185,7 @@ pub(super) fn opened(episode: &Episode, told: &Json, labels: &str) -> Vec<(&'sta
 }
 
 /// What an anomaly's records say beside its state.
-const TOLD: [&str; 14] = [
+const TOLD: [&str; 15] = [
     "metric",
     "value",
     "expected",
@@ -190,6 +193,7 @@ const TOLD: [&str; 14] = [
     "direction",
     "contributions",
     "absent",
+    "stand_ins",
     "baseline",
     "events",
     "score",

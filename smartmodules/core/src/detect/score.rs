@@ -46,10 +46,7 @@ pub(super) fn combine(voting: Voting, weights: &[f64], findings: &[Option<Findin
     }
     Some(match voting {
         Voting::WeightedAverage => spoken().map(|(w, f)| w * f.score).sum::<f64>() / heard,
-        Voting::Majority => {
-            let votes = spoken().filter(|(_, f)| f.votes()).count();
-            votes as f64 / spoken().count().max(1) as f64
-        }
+        Voting::Majority => spoken().filter(|(_, f)| f.votes()).map(|(w, _)| w).sum::<f64>() / heard,
         Voting::Max => spoken().map(|(_, f)| f.score).fold(0.0, f64::max),
     })
 }
@@ -59,6 +56,24 @@ pub(super) fn is_detection(voting: Voting, score: f64, threshold: f64) -> bool {
     match voting {
         Voting::Majority => score > 0.5,
         Voting::WeightedAverage | Voting::Max => score >= threshold,
+    }
+}
+
+/// How much a method with this score moves the combined one by its weight: the derivative, up to what all weights
+/// share. The highest score has none.
+pub(super) fn pull(voting: Voting, score: f64) -> f64 {
+    match voting {
+        Voting::WeightedAverage => score,
+        Voting::Majority => f64::from(u8::from(score >= HALF)),
+        Voting::Max => 0.0,
+    }
+}
+
+/// The combined score that is a detection from there on.
+pub(super) fn boundary(voting: Voting, threshold: f64) -> f64 {
+    match voting {
+        Voting::Majority => HALF,
+        Voting::WeightedAverage | Voting::Max => threshold,
     }
 }
 
@@ -84,7 +99,7 @@ mod tests {
         let found = [said(0.9), said(0.6), said(0.0)];
         let average = combine(Voting::WeightedAverage, &weights, &found).unwrap();
         assert!((average - 0.54).abs() < 1e-12);
-        assert_eq!(combine(Voting::Majority, &weights, &found), Some(2.0 / 3.0));
+        assert!(combine(Voting::Majority, &weights, &found).is_some_and(|share| (share - 0.7).abs() < 1e-12));
         assert_eq!(combine(Voting::Max, &weights, &found), Some(0.9));
         assert!((confidence(&weights, &found) - 0.7).abs() < 1e-12);
         assert!(is_detection(Voting::WeightedAverage, 0.6, 0.6) && !is_detection(Voting::Majority, 0.5, 0.1));

@@ -12,13 +12,15 @@ use super::window::Newest;
 use serde::{Deserialize, Serialize};
 
 /// A series without what it owns; a constant, for sizes differ between native and WASM.
-pub(super) const FIXED_BYTES: usize = 1096;
+pub(super) const FIXED_BYTES: usize = 1104;
 
 /// Slots whose means are compared with as many before them, at most.
 pub(super) const SLOTS: i64 = 42;
 
 /// Page-Hinkley test of a series' forecast errors, in units of its expected error.
 const ERRORS: PageHinkleyPlan = PageHinkleyPlan { min_n: 30, delta: 0.1, threshold: 15.0, alpha: 0.9999 };
+/// Where numbers for ADWIN are cut, so that their squares stay finite.
+const FAR: f64 = 1e9;
 /// Confidence of ADWIN.
 const ADWIN_DELTA: f64 = 0.002;
 
@@ -44,7 +46,10 @@ pub(super) struct Series {
 pub(super) struct Drift {
     slot: Slot,
     errors: PageHinkley,
+    /// Means of slots in `unit`
     values: Adwin,
+    /// σ of the first value that was forecast: ADWIN wants numbers of the size of one
+    unit: f64,
     /// Means of slots, oldest first
     means: Vec<f32>,
     pub performance: bool,
@@ -176,6 +181,9 @@ impl Drift {
         if let Some(f) = forecast {
             own.forecast = own.forecast.saturating_add(1);
             own.errors += ((value - f.expected) / f.sigma).abs().min(100.0);
+            if self.unit == 0.0 {
+                self.unit = f.sigma;
+            }
         }
     }
 
@@ -188,7 +196,9 @@ impl Drift {
             self.performance |= self.errors.add(errors / f64::from(forecast), &ERRORS);
         }
         let mean = sum / f64::from(values);
-        self.concept |= self.values.add(mean, ADWIN_DELTA, 1);
+        if self.unit > 0.0 {
+            self.concept |= self.values.add((mean / self.unit).clamp(-FAR, FAR), ADWIN_DELTA, 1);
+        }
         if self.means.len() >= 2 * SLOTS as usize {
             self.means.remove(0);
         }
@@ -204,11 +214,14 @@ impl Drift {
 
     /// Could values have made it?
     pub fn fits(&self) -> bool {
-        self.means.len() <= 2 * SLOTS as usize && self.values.fits() && self.errors.fits()
+        self.means.len() <= 2 * SLOTS as usize
+            && self.values.fits()
+            && self.errors.fits()
+            && (0.0..f64::INFINITY).contains(&self.unit)
     }
 
     /// Mean of the newest values that are alike.
     pub fn mean(&self) -> f64 {
-        self.values.mean()
+        self.values.mean() * self.unit
     }
 }

@@ -15,6 +15,7 @@ use super::detector::Statistic;
 use super::score::{Finding, score_of};
 use crate::math::{Fit, Moments, exact_many};
 use serde::{Deserialize, Serialize};
+use statrs::distribution::{ContinuousCDF, StudentsT};
 use std::collections::VecDeque;
 
 /// Values below which nothing is said.
@@ -118,12 +119,18 @@ fn quantiles(values: &mut [f64], qs: &[f64]) -> Vec<f64> {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct TrendPlan {
     pub window: usize,
-    /// Quantile of the normal distribution for the confidence of the expected range
-    pub z: f64,
+    /// Of the range expected next
+    confidence: f64,
+    /// Quantile of Student's distribution for it where the window is full
+    t: f64,
     pub significance: f64,
 }
 
 impl TrendPlan {
+    pub fn new(window: usize, confidence: f64, significance: f64) -> TrendPlan {
+        TrendPlan { window, confidence, t: student(confidence, window.saturating_sub(1)), significance }
+    }
+
     /// Is there a trend in the newest values and this one? `None` below 16 of them.
     pub fn judge(&self, before: &Newest, time: i64, value: f64) -> Option<Finding> {
         let skip = before.points.len().saturating_sub(self.window.saturating_sub(1));
@@ -148,8 +155,13 @@ impl TrendPlan {
         let p = p_of(fit.r2, effective);
         // 1 at the boundary, 2 at its square: a trend by chance once in 20 times, once in 400.
         let t = if p >= 1.0 { 0.0 } else { (p.max(1e-300).ln() / self.significance.ln()).min(T_MAX) };
+        // The interval of a prediction (Draper and Smith 1998, 1.4): the value's own error, the mean's, the slope's.
         let spread = points().map(|(t, x)| rest(&ahead, t, x)).map(|r| r * r).sum::<f64>();
-        let far = self.z * (spread / (n - 2) as f64).sqrt();
+        let middle = points().map(|(t, _)| seconds(t)).sum::<f64>() / n as f64;
+        let leverage = middle * ahead.slope_stderr.unwrap_or(0.0);
+        let own = spread / (n - 2) as f64 * (1.0 + 1.0 / n as f64);
+        let t_of_range = if n + 1 == self.window { self.t } else { student(self.confidence, n) };
+        let far = t_of_range * (own + leverage * leverage).sqrt();
         Some(Finding {
             score: score_of(t),
             expected: Some(ahead.intercept),
@@ -158,6 +170,12 @@ impl TrendPlan {
             n: n as u64,
         })
     }
+}
+
+/// Quantile of Student's distribution that holds the share around its middle, for a line through n points.
+fn student(confidence: f64, n: usize) -> f64 {
+    let of = StudentsT::new(0.0, 1.0, n.saturating_sub(2).max(1) as f64);
+    of.map_or(0.0, |of| of.inverse_cdf(0.5 + confidence / 2.0))
 }
 
 /// Two-sided p-value of a slope of which r² is known, from `n` independent points; 1 if there are

@@ -4,27 +4,16 @@
 //! Expected is the mean of the hour of day (24 bins, UTC, interpolated between their middles) plus a
 //! level that follows what the profile leaves over within about a day. The range reaches
 //! [`REACH`] mean deviations to each side, above and below apart, since performance values are
-//! skewed: 3.2 σ if they are normal. An outlier is learned as if it lay [`CLIP`] spreads away.
+//! skewed: 3.2 σ if they are normal. An outlier is learned as if it lay `clip_spreads` away.
 //! Weights go by time, not by observations, so that the slide of a window does not matter.
 //! + − × / and comparisons only.
 
+use super::constants::Constants;
 use super::features::Features;
 use serde::{Deserialize, Serialize};
 
 /// Mean deviations from the expected value to the ends of the range
 const REACH: f64 = 4.0;
-
-/// Spreads from the expected value beyond which a value is learned as if it lay there
-const CLIP: f64 = 6.0;
-
-/// Time constant of a bin of the profile, in hours within that bin: five days
-const PROFILE_HOURS: f64 = 5.0;
-
-/// Time constant of the level, in hours
-const LEVEL_HOURS: f64 = 24.0;
-
-/// Time constant of the deviations, in hours
-const SPREAD_HOURS: f64 = 72.0;
 
 /// Observations before outliers are clipped
 const CLIP_AFTER: u64 = 50;
@@ -84,16 +73,17 @@ impl Baseline {
     }
 
     /// Learns a value, `hours` after the one before it, in a series of the given spread.
-    pub fn learn(&mut self, time_us: i64, value: f64, hours: f64, spread: f64) {
+    pub fn learn(&mut self, time_us: i64, value: f64, hours: f64, spread: f64, constants: &Constants) {
+        let most = constants.clip_spreads * spread;
         let over = value - self.expected(time_us).unwrap_or(value);
-        let over = if self.n > CLIP_AFTER { over.clamp(-CLIP * spread, CLIP * spread) } else { over };
+        let over = if self.n > CLIP_AFTER { over.clamp(-most, most) } else { over };
         let value = self.expected(time_us).unwrap_or(value) + over;
         self.n += 1;
         let bin = Features::hour_of_day(time_us) as usize % BINS;
-        self.bins[bin].learn(value - f64::from(self.level.mean), hours, PROFILE_HOURS);
-        self.level.learn(over + f64::from(self.level.mean), hours, LEVEL_HOURS);
+        self.bins[bin].learn(value - f64::from(self.level.mean), hours, constants.profile_hours);
+        self.level.learn(over + f64::from(self.level.mean), hours, constants.level_hours);
         let side = if over > 0.0 { &mut self.above } else { &mut self.below };
-        side.learn(over.abs(), hours, SPREAD_HOURS);
+        side.learn(over.abs(), hours, constants.deviation_hours);
     }
 
     /// The profile at a time: between the middles of two bins, or of the one that has been seen.

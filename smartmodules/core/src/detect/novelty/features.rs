@@ -12,9 +12,6 @@ const WATCH_US: i64 = DAY_US / 3;
 /// Longest pause that counts as time gone by; a longer one counts as this.
 const PAUSE_US: i64 = 14 * DAY_US;
 
-/// Deviations beyond this many spreads count as this many, so that one outlier does not deafen.
-const CLIP: f64 = 6.0;
-
 /// Values before deviations are clipped
 const CLIP_AFTER: u64 = 50;
 
@@ -116,7 +113,8 @@ impl Features {
         let step = (1.0 / self.n as f64).max(constants.spread_step);
         self.centre += step * (value - self.centre);
         let off = (value - self.centre).abs();
-        let off = if self.n > CLIP_AFTER { off.min(CLIP * self.spread + f64::MIN_POSITIVE) } else { off };
+        let off =
+            if self.n > CLIP_AFTER { off.min(constants.clip_spreads * self.spread + f64::MIN_POSITIVE) } else { off };
         self.spread += step * (off - self.spread);
     }
 

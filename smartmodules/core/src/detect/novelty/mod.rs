@@ -165,7 +165,7 @@ impl Novelty {
         let hours = self.features.arrive(time_us, value, self.constants);
         let evidence = self.evidence(time_us, value);
         self.features.learn(value, self.constants);
-        self.baseline.learn(time_us, value - self.features.origin, hours, self.features.spread);
+        self.baseline.learn(time_us, value - self.features.origin, hours, self.features.spread, self.constants);
         if n < u64::from(self.warm_up) {
             return seen;
         }

@@ -135,3 +135,18 @@ fn damaged_state_does_not_panic() {
     }
     assert!(taken > 50, "{taken}");
 }
+
+#[test]
+fn what_has_no_effect_is_told() {
+    let told = |document: Value| {
+        let detector: Detector = serde_json::from_value(document).expect("a detector");
+        crate::detect::check_detector(&detector).iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    };
+    assert_eq!(told(ensemble()), "");
+    assert!(told(json!({ "training": { "window_size": 500 } })).contains("training: has no effect"));
+    assert!(
+        told(json!({ "metrics": ["largest-contentful-pant"] })).contains("did you mean `largest-contentful-paint`")
+    );
+    let majority = json!({ "methods": [{ "name": "novelty" }], "voting_strategy": "majority", "threshold": 0.9 });
+    assert!(told(json!({ "algorithm": majority })).contains("algorithm.threshold: has no effect"));
+}

@@ -48,6 +48,7 @@ struct Fences {
 struct Trend {
     y: Vec<f64>,
     slope_per_minute: f64,
+    next: [f64; 2],
     effective_n: f64,
     p: f64,
 }
@@ -120,13 +121,15 @@ fn trends_are_scipys_at_the_effective_number() {
         for (n, y) in before.iter().enumerate() {
             newest.push(30_000_000 * n as i64, *y, 1000);
         }
-        let plan = TrendPlan { window: 1000, z: 1.96, significance: 0.05 };
+        let plan = TrendPlan::new(1000, 0.95, 0.05);
         let found = plan.judge(&newest, 30_000_000 * before.len() as i64, *last).expect("enough points");
         let part = |name: &str| found.parts.iter().find(|p| p.0 == name).expect(name).1;
         let near = |a: f64, b: f64| (a - b).abs() <= 1e-7 * b.abs().max(1e-12);
         assert!(near(part("slope_per_minute"), trend.slope_per_minute), "{found:?}");
         assert!(near(part("effective_n"), trend.effective_n), "{found:?} {}", trend.effective_n);
         assert!(near(part("p_value"), trend.p), "{found:?} {}", trend.p);
+        let range = found.range.expect("a range");
+        assert!(near(range.0, trend.next[0]) && near(range.1, trend.next[1]), "{found:?} {:?}", trend.next);
         assert_eq!(found.votes(), trend.p <= 0.05);
     }
 }

@@ -2,6 +2,10 @@
 
 use super::{ensemble, lcp, make, of_kind, refs, row, usual};
 use crate::detect::DetectStage;
+use crate::detect::detector::Detector;
+use crate::detect::learned::Learned;
+use crate::detect::plan::Plan;
+use crate::detect::score::{Finding, boundary, combine, pull};
 use crate::math::random::SplitMix64;
 use crate::stage::{Control, Stage};
 use crate::testing::{Feed, counter, run};
@@ -9,6 +13,10 @@ use serde_json::{Value, json};
 
 fn verdict(id: &str, verdict: &str, resolution_time_s: Option<f64>) -> Control {
     Control::Feedback { alert_id: id.into(), verdict: verdict.into(), anomaly_id: None, resolution_time_s }
+}
+
+fn finding(score: f64) -> Finding {
+    Finding { score, expected: None, range: None, parts: Vec::new(), n: 1 }
 }
 
 /// A stage after one anomaly, and the anomaly's id.
@@ -124,6 +132,102 @@ fn drift_is_acted_on_and_told() {
     document["adaptation"] = json!({ "enabled": false });
     let (mut stage, fields) = make(&document, &json!({}));
     assert!(of_kind(&run(&mut stage, &fields, &refs(&drifting(8))), "insight").is_empty());
+}
+
+/// Each trigger alone names the test that found it; a metric's unit is no matter.
+#[test]
+fn drift_says_what_found_it() {
+    let mut seen = Vec::new();
+    for (trigger, unit) in [("performance-drift", 1.0), ("concept-drift", 1.0), ("concept-drift", 1e-4)] {
+        let mut document = ensemble();
+        document["adaptation"] = json!({ "frequency": "daily", "triggers": [trigger] });
+        let (mut stage, fields) = make(&document, &json!({}));
+        let mut random = SplitMix64::new(9);
+        // Four windows an hour, twice as slow after five days, and worse to foresee.
+        let mut value = |n: usize| {
+            let noise = usual(&mut random) - 1000.0;
+            unit * if n >= 5 * 96 { 2000.0 + 20.0 * noise } else { 1000.0 + noise }
+        };
+        let lines: Vec<String> =
+            (0..8 * 96).map(|n| row(30 * n, json!({ "page": "/", "p75_lcp": value(n) }))).collect();
+        let rows = run(&mut stage, &fields, &refs(&lines));
+        let told = of_kind(&rows, "insight");
+        let tests: Vec<&Value> = told.iter().map(|row| &row["series"]["changed"][0]["tests"]).collect();
+        assert!(!tests.is_empty(), "{trigger} {unit}");
+        match trigger {
+            "performance-drift" => assert!(tests.iter().all(|t| **t == json!(["page-hinkley"])), "{tests:?}"),
+            _ => assert!(tests.iter().any(|t| t.to_string().contains("adwin")), "{tests:?}"),
+        }
+        seen.push(tests.into_iter().cloned().collect::<Vec<_>>());
+    }
+    assert_eq!(seen[1], seen[2]);
+}
+
+/// The written step of a verdict, beside the loss's own slope.
+#[test]
+fn a_verdict_goes_down_the_slope_of_its_loss() {
+    let scores = [0.9_f32, 0.7, 0.2];
+    for voting in ["weighted-average", "majority", "max"] {
+        let document: Detector = serde_json::from_value(json!({ "algorithm": {
+            "methods": [{ "name": "statistical-threshold" }, { "name": "seasonal", "weight": 2 }, { "name": "novelty" }],
+            "voting_strategy": voting,
+        }}))
+        .expect("a detector");
+        let plan = Plan::new(&document).expect("a plan");
+        let findings: Vec<_> = scores.iter().map(|s| Some(finding(f64::from(*s)))).collect();
+        let combined = |weights: &[f64]| combine(plan.voting, weights, &findings).expect("a score");
+        let loss = |weights: &[f64], threshold: f64| {
+            let edge = boundary(plan.voting, threshold);
+            -(1.0 / (1.0 + (10.0 * (combined(weights) - edge)).exp())).ln()
+        };
+        let mut learned = Learned::new(&plan);
+        let (before, theta) = (learned.weights.clone(), learned.threshold);
+        learned.remember("a", scores.to_vec(), combined(&before));
+        assert!(learned.verdict("a", "false_positive", None, &document.feedback, &plan));
+        // Down the slope in θ: a false alarm costs less at a higher one.
+        assert!(learned.threshold > theta, "{voting}");
+        let after = loss(&learned.weights, learned.threshold);
+        assert!(after < loss(&before, theta) || voting == "majority" && after == loss(&before, theta), "{voting}");
+        // And in each weight, but for what all of them share; all weights add up to 1.
+        let slope = |at: usize| {
+            let mut more = before.clone();
+            more[at] += 1e-6;
+            (combined(&more) - combined(&before)) / 1e-6
+        };
+        let pull = |at: usize| pull(plan.voting, f64::from(scores[at]));
+        for (a, b) in [(0, 1), (0, 2), (1, 2)] {
+            let (said, is) = (pull(a) - pull(b), slope(a) - slope(b));
+            assert!((said - is).abs() < 1e-4, "{voting} {a} {b}: {said} {is}");
+        }
+    }
+}
+
+/// Under `best` enough false alarms raise θ until the same is none any more.
+#[test]
+fn verdicts_change_what_best_says_next() {
+    let document = json!({ "metrics": ["lcp"], "validation": { "min_count": 1 } });
+    let episodes = |verdicts: bool| {
+        let (mut stage, fields) = make(&document, &json!({}));
+        let mut random = SplitMix64::new(4);
+        let (mut feed, mut told) = (Feed::default(), 0);
+        for round in 0..30 {
+            let factor = |n: usize| if n % 300 >= 298 && n > 600 { 1.35 } else { 1.0 };
+            let lines: Vec<String> = (round * 300..(round + 1) * 300)
+                .map(|n| row(10 * n, json!({ "page": "/", "p75_lcp": usual(&mut random) * factor(n), "count": 400 })))
+                .collect();
+            let mut rows = Vec::new();
+            feed.run(&mut stage, &fields, &refs(&lines), 100, &mut rows);
+            let opened: Vec<Value> =
+                of_kind(&rows, "anomaly").into_iter().filter(|r| r["state"] == "open").cloned().collect();
+            told += opened.len();
+            for anomaly in opened.iter().filter(|_| verdicts) {
+                stage.control(&verdict(anomaly["anomaly_id"].as_str().expect("an id"), "false_positive", None));
+            }
+        }
+        told
+    };
+    let (without, with) = (episodes(false), episodes(true));
+    assert!(with < without, "{with} of {without}");
 }
 
 /// More and more is odd, but nothing is to be looked for, or nothing is to be adjusted.

@@ -178,6 +178,66 @@ fn few_events_and_a_shift_of_the_mix_are_no_evidence() {
     }
 }
 
+/// Of one row that comes twice, and of one that stays for less than it must.
+#[test]
+fn an_observation_counts_once_and_must_last() {
+    let mut document = ensemble();
+    let mut found = |validation: Value, slow: &[usize]| {
+        document["validation"] = validation;
+        let (mut stage, fields) = make(&document, &json!({}));
+        let mut lines = lcp(240, 1, |_| 1.0);
+        lines.extend(
+            slow.iter().map(|n| row(*n, json!({ "page": "/", "browser": "chrome", "p75_lcp": 2000, "count": 50 }))),
+        );
+        of_kind(&run(&mut stage, &fields, &refs(&lines)), "anomaly").len()
+    };
+    assert_eq!(found(json!({ "min_count": 2 }), &[240, 240, 240]), 0);
+    assert_eq!(found(json!({ "min_count": 2 }), &[240, 241]), 1);
+    // Rows are half a minute apart.
+    assert_eq!(found(json!({ "min_count": 1, "min_duration": "1m" }), &[240, 241]), 0);
+    assert_eq!(found(json!({ "min_count": 1, "min_duration": "1m" }), &[240, 241, 242]), 1);
+}
+
+/// What matters is a share of the baseline: of the first percentile of a day a rise of two thirds is enough, of the
+/// last, among which are values ten times as high, it is not.
+#[test]
+fn the_baseline_says_what_matters() {
+    for (percentile, anomalies) in [(1.0, 1), (99.0, 0)] {
+        let mut document = ensemble();
+        document["thresholds"] = json!({ "baseline_window": "1h" });
+        document["algorithm"] = json!({ "methods": [{ "name": "seasonal" }], "threshold": 0.5 });
+        document["baselines"] = json!({ "percentile": percentile });
+        document["validation"] = json!({ "min_count": 1 });
+        let (mut stage, fields) = make(&document, &json!({}));
+        let factor = |n: usize| match n {
+            0..100 => 10.0,
+            1920.. => 1.7,
+            _ => 1.0,
+        };
+        let rows = run(&mut stage, &fields, &refs(&lcp(1930, 1, factor)));
+        let late = |row: &&&Value| row["started_at"].as_str() > Some("2026-01-06T00:00");
+        assert_eq!(of_kind(&rows, "anomaly").iter().filter(late).count(), anomalies, "{percentile}");
+    }
+}
+
+/// What a row does not have is told, whatever kind of feature it is.
+#[test]
+fn an_absent_field_is_told() {
+    let document = json!({
+        "preset": "ensemble",
+        "metrics": ["interaction-to-next-paint"],
+        "algorithm": { "methods": [{ "name": "isolation-forest", "parameters": { "features": ["fid"] } }] },
+        "training": { "features": { "categorical": ["device"], "derived": ["hour-of-day"] } },
+    });
+    let (mut stage, fields) = make(&document, &json!({ "detail": true }));
+    let mut random = SplitMix64::new(6);
+    let lines: Vec<String> = (0..100).map(|n| row(n, json!({ "page": "/", "p75_inp": usual(&mut random) }))).collect();
+    let rows = run(&mut stage, &fields, &refs(&lines));
+    let detail = &rows[99]["detection"][0];
+    assert_eq!((&detail["absent"], &detail["stand_ins"]), (&json!(["device"]), &json!({ "fid": "inp" })));
+    assert!(detail["methods"][0]["score"].is_number(), "{detail:#}");
+}
+
 /// LCP and CLS as usual by themselves, but never seen together like this; FID is INP's business.
 #[test]
 fn metrics_are_joined_by_segment_and_window_end() {
@@ -203,6 +263,7 @@ fn metrics_are_joined_by_segment_and_window_end() {
     let at = 390 * 6;
     assert_eq!(detail(at)["absent"], json!(["first-input-delay", "cumulative-layout-shift"].map(short)));
     assert_eq!(detail(at + 2)["absent"], json!([]));
+    assert_eq!((&detail(at)["stand_ins"], &detail(at + 2)["stand_ins"]), (&json!({}), &json!({ "fid": "inp" })));
     assert!(detail(at + 5)["score"].as_f64() > detail(at + 2)["score"].as_f64(), "{:#}", detail(at + 5));
     assert!(detail(at + 5)["score"].as_f64().is_some_and(|s| s > 0.8), "{:#}", detail(at + 5));
 }
