@@ -4,7 +4,6 @@
 use super::detector::short_name;
 use super::learning::{AdaptationMethod, Trigger};
 use super::record::{Record, head};
-use super::series::SLOTS;
 use super::{DetectStage, WAITING_MAX};
 use crate::row::Kind;
 use crate::time;
@@ -28,8 +27,8 @@ impl DetectStage {
             return;
         }
         self.state.adapt_at = clock.saturating_add(period);
-        let slots = (period / self.plan.drift_slot_us.max(1)).clamp(2, SLOTS) as usize;
         let triggers = &self.detector.adaptation.triggers;
+        let wants = |trigger| triggers.contains(&trigger);
         let retrains = self.detector.adaptation.methods.contains(&AdaptationMethod::ModelRetraining);
         let (mut performance, mut concept, mut all) = (0_u64, 0_u64, 0_u64);
         let mut changed: Vec<Json> = Vec::new();
@@ -38,22 +37,18 @@ impl DetectStage {
             for (metric, series) in segment.series.iter_mut().enumerate() {
                 let Some(series) = series else { continue };
                 all += 1;
-                let worse = triggers.contains(&Trigger::PerformanceDrift) && series.drift.performance;
-                let distance = series.drift.distributions(slots);
-                let other = triggers.contains(&Trigger::ConceptDrift)
-                    && (series.drift.concept || distance.is_some_and(|(_, p)| p < KS_P));
+                let differs = || series.drift.distributions().is_some_and(|(_, p)| p < KS_P);
+                let worse = wants(Trigger::PerformanceDrift) && series.drift.performance;
+                let moved = wants(Trigger::ConceptDrift) && series.drift.concept;
+                let other = wants(Trigger::ConceptDrift) && differs();
                 performance += worse as u64;
-                concept += other as u64;
-                if !worse && !other {
+                concept += (moved || other) as u64;
+                let tests = [("page-hinkley", worse), ("adwin", moved), ("kolmogorov-smirnov", other)];
+                if tests.iter().all(|(_, found)| !found) {
                     continue;
                 }
                 let before = series.level.level();
                 let mean = series.drift.mean();
-                let tests = [
-                    ("page-hinkley", worse),
-                    ("adwin", series.drift.concept && other),
-                    ("kolmogorov-smirnov", other && distance.is_some_and(|(_, p)| p < KS_P)),
-                ];
                 if retrains {
                     series.restart();
                 }

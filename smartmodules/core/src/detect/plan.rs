@@ -168,11 +168,7 @@ impl Plan {
                 window_us: detector.baselines.window.us(),
                 slot_us: detector.baselines.update_frequency.us(),
             },
-            drift_slot_us: detector
-                .baselines
-                .update_frequency
-                .us()
-                .max(detector.adaptation.frequency.span().us() / SLOTS),
+            drift_slot_us: detector.adaptation.frequency.span().us() / SLOTS as i64,
             validation: detector.validation.clone(),
             forest,
             sources,

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 /// A series without what it owns; a constant, for sizes differ between native and WASM.
 pub(super) const FIXED_BYTES: usize = 1104;
 
-/// Slots whose means are compared with as many before them, at most.
-pub(super) const SLOTS: i64 = 42;
+/// Slots of a period of adaptation: their means are compared with as many before them.
+pub(super) const SLOTS: usize = 42;
 
 /// Page-Hinkley test of a series' forecast errors, in units of its expected error.
 const ERRORS: PageHinkleyPlan = PageHinkleyPlan { min_n: 30, delta: 0.1, threshold: 15.0, alpha: 0.9999 };
@@ -199,22 +199,22 @@ impl Drift {
         if self.unit > 0.0 {
             self.concept |= self.values.add((mean / self.unit).clamp(-FAR, FAR), ADWIN_DELTA, 1);
         }
-        if self.means.len() >= 2 * SLOTS as usize {
+        if self.means.len() >= 2 * SLOTS {
             self.means.remove(0);
         }
         tight::push(&mut self.means, mean as f32);
     }
 
-    /// Kolmogorov-Smirnov test of the newest `count` slots and as many before them: D and p.
-    pub fn distributions(&self, count: usize) -> Option<(f64, f64)> {
-        let from = self.means.len().checked_sub(2 * count)?;
-        let part = |skip: usize| self.means.iter().skip(skip).take(count).map(|x| f64::from(*x)).collect::<Vec<_>>();
-        ks(&mut part(from), &mut part(from + count))
+    /// Kolmogorov-Smirnov test of the newest period and the one before it: D and p; `None` below two periods.
+    pub fn distributions(&self) -> Option<(f64, f64)> {
+        let (before, newest) = self.means.split_at_checked(SLOTS).filter(|(_, newest)| newest.len() == SLOTS)?;
+        let numbers = |means: &[f32]| means.iter().map(|x| f64::from(*x)).collect::<Vec<_>>();
+        ks(&mut numbers(before), &mut numbers(newest))
     }
 
     /// Could values have made it?
     pub fn fits(&self) -> bool {
-        self.means.len() <= 2 * SLOTS as usize
+        self.means.len() <= 2 * SLOTS
             && self.values.fits()
             && self.errors.fits()
             && (0.0..f64::INFINITY).contains(&self.unit)

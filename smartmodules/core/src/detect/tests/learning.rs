@@ -163,6 +163,19 @@ fn drift_says_what_found_it() {
     assert_eq!(seen[1], seen[2]);
 }
 
+/// However long a period is, its slots are short enough to compare it with the one before.
+#[test]
+fn an_hour_is_compared_with_the_hour_before() {
+    let mut document = ensemble();
+    document["adaptation"] = json!({ "frequency": "hourly", "triggers": ["concept-drift"] });
+    let (mut stage, fields) = make(&document, &json!({}));
+    // A row in half a minute; four hours, the last of them slower by a half.
+    let rows = run(&mut stage, &fields, &refs(&lcp(490, 1, |n| if n >= 360 { 1.5 } else { 1.0 })));
+    let told = of_kind(&rows, "insight");
+    let tests: Vec<String> = told.iter().map(|row| row["series"]["changed"][0]["tests"].to_string()).collect();
+    assert!(tests.iter().any(|tests| tests.contains("kolmogorov-smirnov")), "{tests:?}");
+}
+
 /// The written step of a verdict, beside the loss's own slope.
 #[test]
 fn a_verdict_goes_down_the_slope_of_its_loss() {
