@@ -34,8 +34,6 @@ def hold(what, value, target):
         missed.append(f"{what}: {value:.3f}, target {target}")
 
 
-
-
 def read(path, column):
     """A CSV column by name, whatever its case."""
     with open(path, newline="") as handle:

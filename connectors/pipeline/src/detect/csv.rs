@@ -72,31 +72,28 @@ impl Series {
 
     /// Says what is no number or no time: such rows are scored as if it were missing.
     fn warn(&self, path: &Path) {
-        let mut times = Times::default();
-        let wrong = |what: &str, count: usize, first: &[u8], hint: &str| {
-            if count > 0 {
+        let told = |texts: Vec<&[u8]>, what: &str, hint: fn(&[u8]) -> &'static str| {
+            if let Some(first) = texts.first() {
+                let (count, all, hint) = (texts.len(), self.rows.len(), hint(first));
                 let first = String::from_utf8_lossy(first);
-                tracing::warn!(
-                    "{}: {count} of {} {what}, the first is `{first}`{hint}",
-                    path.display(),
-                    self.rows.len()
-                );
+                tracing::warn!("{}: {count} of {all} {what}, the first is `{first}`{hint}", path.display());
             }
         };
-        let written = |text: &&[u8]| !text.trim_ascii().is_empty() && !text.eq_ignore_ascii_case(b"nan");
-        let values = || self.rows.iter().map(|row| &row.1[..]).filter(written).filter(|text| number(text).is_none());
-        let first = values().next().unwrap_or_default();
-        let hint = if first.contains(&b',') { " (a decimal is written with a point)" } else { "" };
-        wrong("values are no numbers and count as missing", values().count(), first, hint);
-        let unread: Vec<&[u8]> = self
-            .rows
-            .iter()
-            .map(|row| &row.0[..])
-            .filter(|text| times.parse(&String::from_utf8_lossy(text)).is_none())
-            .collect();
-        let hint = " (expected is 2026-01-05T08:00:00Z, or seconds or milliseconds since 1970)";
-        let what = "times are none and count as that of the row before";
-        wrong(what, unread.len(), unread.first().copied().unwrap_or_default(), hint);
+        let is_wrong = |text: &&[u8]| {
+            !text.trim_ascii().is_empty() && !text.eq_ignore_ascii_case(b"nan") && number(text).is_none()
+        };
+        let values = self.rows.iter().map(|row| &row.1[..]).filter(is_wrong).collect();
+        told(values, "values are no numbers and count as missing", |first| {
+            if first.contains(&b',') { " (a decimal is written with a point)" } else { "" }
+        });
+        let mut times = Times::default();
+        let unread = |text: &&[u8]| times.parse(&String::from_utf8_lossy(text)).is_none();
+        let unread = self.rows.iter().map(|row| &row.0[..]).filter(unread).collect();
+        told(
+            unread,
+            "times are none and count as that of the row before",
+            |_| " (expected is 2026-01-05T08:00:00Z, or seconds or milliseconds since 1970)",
+        );
     }
 
     /// Scores every row with a detector, whose document is JSON; points for a plot where asked.

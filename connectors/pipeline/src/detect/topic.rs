@@ -6,6 +6,7 @@
 use super::stage;
 use crate::chain::{Chain, ChainOptions, ChainSpec, StageSpec};
 use crate::model::Topic;
+use crate::run::usage::usage;
 use anyhow::{Context, Result, bail};
 use perfstream_core::decode::{DecodeConfig, TimeConfig};
 use perfstream_core::row::{Fields, Row};
@@ -14,9 +15,7 @@ use perfstream_core::{Kind, json as rows, time};
 use perfstream_log::{LogRecord, NewRecord, Place, Read};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
-use std::hash::Hash;
 use std::time::{Duration, Instant};
-use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
 
 /// Read at once.
 const BATCH_BYTES: usize = 1 << 20;
@@ -164,7 +163,7 @@ impl Found {
     /// Anomalies of which a part lies within the time window; of the others the records go.
     fn keep_anomalies_of(&mut self, request: &Request) {
         let time = |value: &Value| TimeParser::default().parse_text(value.as_str()?);
-        let ends: HashMap<String, i64> = self.anomalies(|a| Some((id_of(a)?, time(&a["ended_at"])?)));
+        let ends = self.anomalies(|a| time(&a["ended_at"]));
         self.records.retain(|(kind, value)| {
             let id = id_of(value).unwrap_or_default();
             let ends_after = |from: i64| ends.get(&id).is_none_or(|end| *end >= from);
@@ -173,14 +172,14 @@ impl Found {
         });
     }
 
-    /// Something of the records of anomalies, by its key; of one key the last.
-    fn anomalies<'a, K: Eq + Hash, V>(&'a self, of: impl Fn(&'a Value) -> Option<(K, V)>) -> HashMap<K, V> {
-        self.records.iter().filter(|(kind, _)| *kind == Kind::Anomaly).filter_map(|(_, value)| of(value)).collect()
+    /// Something of each anomaly, by its id; of its records the last that has it.
+    fn anomalies<'a, T>(&'a self, of: impl Fn(&'a Value) -> Option<T>) -> HashMap<String, T> {
+        self.of_kind(Kind::Anomaly).into_iter().filter_map(|a| Some((id_of(a)?, of(a)?))).collect()
     }
 
     /// One record for each anomaly, in the order in which they began: that of its end if it has ended.
     fn validated(&self) -> Vec<&Value> {
-        let newest = self.anomalies(|a| Some((id_of(a)?, a)));
+        let newest = self.anomalies(Some);
         let opened = self.of_kind(Kind::Anomaly).into_iter().filter(|a| a["state"] == "open");
         opened.filter_map(|a| newest.get(&id_of(a)?).copied()).collect()
     }
@@ -268,16 +267,8 @@ fn resources() -> Value {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = peak.and_then(|text| text.trim().trim_end_matches(" kB").parse::<u64>().ok());
-    let cpu_ms = sysinfo::get_current_pid().ok().and_then(|pid| {
-        let mut system = System::new().ok()?;
-        system.refresh_processes_specifics(
-            ProcessesToUpdate::Some(&[pid]),
-            false,
-            ProcessRefreshKind::nothing().with_cpu(),
-        );
-        Some(system.process(pid)?.accumulated_cpu_time())
-    });
-    json!({ "cpuSeconds": cpu_ms.map(|ms| ms as f64 / 1e3), "maxResidentBytes": kib.map(|kib| kib << 10) })
+    let cpu = usage().ok().map(|(cpu, _)| cpu.as_secs_f64());
+    json!({ "cpuSeconds": cpu, "maxResidentBytes": kib.map(|kib| kib << 10) })
 }
 
 /// Records from `next` on, which moves behind them; none at the end. What is gone is passed over.

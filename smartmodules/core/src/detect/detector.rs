@@ -27,7 +27,7 @@ pub struct Detector {
     pub training: Training,
     /// The expected range of each series.
     pub thresholds: Thresholds,
-    /// What each segment is compared with.
+    /// What is usual of each segment: what a change has to be a share of.
     pub baselines: Baselines,
     /// Learning from verdicts.
     pub feedback: Feedback,

@@ -119,13 +119,9 @@ impl DetectStage {
         let of = |metric: usize| join.values.get(metric).copied().flatten();
         let number = |x: Option<f32>| x.map_or(Value::Null, |x| Value::Float(f64::from(x)));
         let sources = &plan.sources;
-        let at_this_time = join.end == time;
-        let metrics = sources.metrics.iter().map(|(own, stand_in)| match at_this_time {
-            true => number(of(*own).or_else(|| stand_in.and_then(of))),
-            false => Value::Null,
-        });
+        let metrics = sources.metrics.iter().map(|source| number(used(join, time, *source).and_then(of)));
         let mut features: Vec<Value<'r>> = metrics.collect();
-        features.extend(sources.value.then(|| number(of(metric).filter(|_| at_this_time))));
+        features.extend(sources.value.then(|| number(used(join, time, (metric, None)).and_then(of))));
         features.extend(self.slots.features.iter().map(|slot| row.get(*slot)));
         features.extend(sources.derived.iter().map(|derived| {
             let hour = time.div_euclid(3_600_000_000);
@@ -237,15 +233,20 @@ impl DetectStage {
     }
 }
 
+/// The metric that a feature has its value from at this time: its own, or the one that stands in.
+fn used(join: &Join, time: i64, (own, stand_in): (usize, Option<usize>)) -> Option<usize> {
+    let known = |metric: &usize| join.end == time && join.values.get(*metric).is_some_and(Option::is_some);
+    Some(own).filter(known).or_else(|| stand_in.filter(known))
+}
+
 /// Features that another metric stood in for, and that metric.
 fn stand_ins(join: &Join, time: i64, plan: &Plan) -> Vec<(String, String)> {
-    let known = |metric: usize| join.end == time && join.values.get(metric).is_some_and(Option::is_some);
     let names = plan.forest.iter().flat_map(|forest| &forest.features);
-    let used = plan.sources.metrics.iter().zip(names).filter_map(|((own, stand_in), name)| {
-        let metric = if known(*own) { Some(*own) } else { stand_in.filter(|metric| known(*metric)) }?;
+    let pairs = plan.sources.metrics.iter().zip(names).filter_map(|(source, name)| {
+        let metric = used(join, time, *source)?;
         Some((name, short_name(plan.metrics.get(metric)?)))
     });
-    used.filter(|(name, metric)| ***name != **metric).map(|(name, metric)| (name.to_string(), metric.into())).collect()
+    pairs.filter(|(name, metric)| ***name != **metric).map(|(name, metric)| (name.to_string(), metric.into())).collect()
 }
 
 fn join(join: &mut Join, metric: usize, time: i64, value: f64, forecast: Option<Forecast>) {

@@ -3,8 +3,8 @@
 //! A series has up to 900 leaders, so a coordinate has three bytes: 16 bits of precision, where a radius is
 //! 1 part in 40 of the range or more.
 
-use super::super::tight::Rough;
 use super::stream::Seen;
+use crate::detect::tight::Rough;
 use serde::{Deserialize, Serialize};
 
 /// A leader of some kind.

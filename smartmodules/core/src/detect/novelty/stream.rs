@@ -11,8 +11,8 @@
 //! leader. + − × / and comparisons, and `libm::log10`, the same bits in native and WASM.
 //! Cost: a pass over the leaders, at most 184.
 
-use super::super::tight;
 use super::leader::Leader;
+use crate::detect::tight;
 use serde::{Deserialize, Serialize};
 
 /// Resolutions of a stream
