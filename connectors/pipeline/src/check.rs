@@ -273,7 +273,8 @@ fn detector(source: &Source, node: &Node, out: &mut Vec<Diagnostic>) {
     for issue in issues {
         let (place, exact) = node.at_path(&issue.path);
         let message = if exact { issue.message } else { format!("`{}`: {}", issue.path, issue.message) };
-        out.push(Diagnostic::new("E010", source, place.mark(), message).hint_if(issue.hint));
+        let code = if issue.warning { "W103" } else { "E010" };
+        out.push(Diagnostic::new(code, source, place.mark(), message).hint_if(issue.hint));
     }
 }
 
