@@ -60,21 +60,27 @@ def detect(command, source, time, value, preset, out):
     return [float(score) for score in read(out, "anomaly_score")]
 
 
+def of_peer(peer, files, work):
+    """A peer's scores of each file."""
+    print(f"{peer} …", file=sys.stderr)
+    return [peers.scores(peer, [number(x) for x in read(f, "value")], work / "peers") for f in files]
+
+
 def mscloud(args):
     files = sorted(pathlib.Path(args.mscloud).glob("data/*/*.csv"))
     series = [events.Series(f.stem, [float(x or 0) > 0 for x in read(f, "label")]) for f in files]
-    tables = {}
-    for preset in args.presets:
-        scores = [detect(args.perfstream, f, "TimeStamp", "Value", preset, args.work / "mscloud" / preset / f.name)
-                  for f in files]
-        tables[preset] = events.Table(series, scores)
-    for peer in peers.PEERS:
-        print(f"{peer} …", file=sys.stderr)
-        scores = [peers.scores(peer, [number(x) for x in read(f, "value")], args.work / "peers") for f in files]
-        tables[peer] = events.Table(series, scores)
+    scores = {preset: [detect(args.perfstream, f, "TimeStamp", "Value", preset, args.work / "mscloud" / preset / f.name)
+                       for f in files] for preset in args.presets}
+    scores.update((peer, of_peer(peer, files, args.work)) for peer in peers.PEERS)
+    by_events("mscloud", args, series, scores)
+
+
+def by_events(data, args, series, scores):
+    """The table of all detectors on one set of series: scores by detector and series."""
+    tables = {detector: events.Table(series, of) for detector, of in scores.items()}
     left, right = events.halves(len(series))
     total = sum(len(one.events) for one in series)
-    print(f"\nmscloud: {len(series)} series, {sum(one.rows for one in series)} rows, {total} events; "
+    print(f"\n{data}: {len(series)} series, {sum(one.rows for one in series)} rows, {total} events; "
           "threshold F1-optimal on half of the series, applied to the other, both ways")
     print(f"{'detector':30} precision  recall     F1  F1 over 200 splits  delay, rows (median)  best is ahead")
     rng = np.random.default_rng(2)
@@ -85,7 +91,7 @@ def mscloud(args):
         ahead = ""
         if name != "best":
             ahead = f"{events.probability_ahead(tables['best'], table):.3f}"
-            hold(f"best ahead of {name}", float(ahead), TARGETS["ahead"])
+            hold(f"{data}: best ahead of {name}", float(ahead), TARGETS["ahead"])
         print(f"{name:30} {found / max(found + false, 1):9.3f} {found / count:7.3f} "
               f"{events.f1(found, false, count):6.3f} {mean:19.3f} {np.median(delays) if delays else float('nan'):21.1f}"
               f"  {ahead:>13}")
@@ -113,20 +119,51 @@ def nab(args):
     names.parent.mkdir(parents=True, exist_ok=True)
     names.write_text("\n".join(keys) + "\n")
     print(f"\nNAB: {len(keys)} files, scored by {folder.name}/score.py; threshold optimised on the same files, per profile")
-    print("preset       standard  low FP  low FN  threshold  windows  false rows  standard, threshold from the other half")
-    for preset in args.presets:
-        results = args.work / "nab" / preset
-        for key in keys:
-            detect(args.perfstream, folder / "data" / key, "timestamp", "value", preset, results / key)
+    print(f"{'detector':30} standard  low FP  low FN  threshold  windows  false rows  "
+          "standard, threshold from the other half")
+    files = [folder / "data" / key for key in keys]
+    scores = {}
+    for detector in [*args.presets, *peers.PEERS]:
+        results = args.work / "nab" / detector.replace(" ", "-")
+        if detector in peers.PEERS:
+            scores[detector] = of_peer(detector, files, args.work)
+            for file, key, of in zip(files, keys, scores[detector]):
+                write(results / key, read(file, "timestamp"), of)
+        else:
+            scores[detector] = [detect(args.perfstream, file, "timestamp", "value", detector, results / key)
+                                for file, key in zip(files, keys)]
         got = nab_score(folder, results, "--files", names)
         one = got["standard"]
         other = crossed(folder, results, keys, args.work)
-        if preset == "best":
+        if detector == "best":
             hold("NAB", one["score"], TARGETS["standard"])
             hold("NAB, threshold from the other half", other, TARGETS["crossed"])
-        print(f"{preset:12} {one['score']:8.2f} {got['reward_low_FP']['score']:7.2f} {got['reward_low_FN']['score']:7.2f} "
+        print(f"{detector:30} {one['score']:8.2f} {got['reward_low_FP']['score']:7.2f} {got['reward_low_FN']['score']:7.2f} "
               f"{one['threshold']:10.4f} {one['windows_hit']:4}/{one['windows']} {one['fp_rows']:11} "
               f"{other:10.2f}")
+    windows = json.loads((folder / "labels.json").read_text())
+    series = [events.Series(key, inside(read(file, "timestamp"), windows[key])) for file, key in zip(files, keys)]
+    by_events("NAB, its windows as events", args, series, scores)
+
+
+def write(path, times, scores):
+    """A file as `perfstream detect --csv` writes it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="") as handle:
+        out = csv.writer(handle)
+        out.writerow(["timestamp", "anomaly_score"])
+        out.writerows(zip(times, scores))
+
+
+def inside(times, windows):
+    """Of each row: does it lie in a window, from the first row of its beginning to the first of its end?"""
+    # A window's times have microseconds where the rows' have none.
+    first = {time: at for at, time in reversed(list(enumerate(times)))}
+    labels = [False] * len(times)
+    for start, end in ([time.split(".")[0] for time in window] for window in windows):
+        for row in range(first[start], first[end] + 1):
+            labels[row] = True
+    return labels
 
 
 def sweep(args):

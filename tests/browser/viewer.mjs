@@ -114,7 +114,7 @@ export const tests = {
   ),
 
   'a verdict on an alarm is a record for the detector': () => page(PIPELINE, async (page, at) => {
-    for (const [button, verdict] of [['True alarm', 'true_positive'], ['False alarm', 'false_positive']]) {
+    for (const [button, verdict] of [['True alarm', 'true_positive'], ['False alarm', 'false_positive'], ['Resolved', 'resolved']]) {
       await page.locator('.stories button').first().click();
       await page.locator('#detail[open]').waitFor();
       await page.getByRole('button', { name: button }).click();
@@ -122,6 +122,7 @@ export const tests = {
       const inbox = (await run(at, ['cat', 'lcp-inbox', '--data', 'log'])).trim().split('\n').map((line) => JSON.parse(line));
       const said = inbox.at(-1);
       assert.deepEqual([said.type, said.verdict], ['feedback', verdict], JSON.stringify(said));
+      assert.equal(said.resolution_time_s >= 0, verdict === 'resolved', JSON.stringify(said));
       assert.ok((await run(at, ['cat', 'alerts', '--data', 'log'])).includes(said.alert_id));
       await page.getByRole('button', { name: 'Close' }).click();
     }

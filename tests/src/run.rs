@@ -4,6 +4,7 @@ use anyhow::Result;
 use perfstream::chain::{Chain, ChainOptions, ChainSpec};
 use perfstream::host::LogRecord;
 use perfstream::summary::{Balance, StageCounters};
+use perfstream_core::stage::Control;
 use perfstream_core::{Kind, Row, Tick, json};
 use std::collections::BTreeSet;
 
@@ -14,6 +15,8 @@ pub enum Step {
     Record(LogRecord),
     /// Time passes: microseconds since the epoch
     Tick(i64),
+    /// A request comes: a verdict, an approval, rows of a table
+    Control(Control),
     /// No record follows
     End,
 }
@@ -132,6 +135,7 @@ pub fn run_with(fresh: &mut dyn FnMut() -> Result<Chain>, steps: &[Step], schedu
                 batch.push(record.clone());
             }
             Step::Tick(time) => chain.tick(&Tick { time: *time, offset: last, end_of_input: false }, &mut emit)?,
+            Step::Control(control) => chain.control(control)?,
             Step::End => chain.tick(&Tick { time: 0, offset: last, end_of_input: true }, &mut emit)?,
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! Every fault stream has a twin of the same seed without the fault. A window has moved when its value
 //! is at least 15 % above its twin's; delay is counted in slides from the first such window to the anomaly
-//! record. Streams are pages of at least 500 events an hour, judged by page alone by a detector of the shipped pipelines, by
-//! windows of an hour that slide by five minutes, after a week as usual.
+//! record. Streams are pages of at least 500 events an hour, judged by page (once by page and browser, of 500 too) by a detector of the
+//! shipped pipelines, by windows of an hour that slide by five minutes, after a week as usual.
 //!
 //! Prints one line per scenario with its target; exit status 1 when one is missed.
 
@@ -49,10 +49,14 @@ struct Scenario {
     fault: &'static str,
     /// Field that moves
     field: &'static str,
-    /// Page that it is about
-    page: &'static str,
+    /// Fields that make a segment
+    by: &'static [&'static str],
+    /// The segment that it is about: values of those fields
+    segment: &'static [&'static str],
     wanted: Wanted,
 }
+
+const PAGE: &[&str] = &["page"];
 
 #[derive(Clone, Copy, PartialEq)]
 enum Wanted {
@@ -64,15 +68,46 @@ enum Wanted {
     Nothing,
 }
 
-const SCENARIOS: [Scenario; 8] = [
-    Scenario { name: "step", fault: "step@178h+3h:1.3", field: "p75_lcp", page: "/checkout", wanted: Wanted::Prompt },
-    Scenario { name: "spike", fault: "spike@178h+1h:1.6", field: "p75_lcp", page: "/checkout", wanted: Wanted::Prompt },
-    Scenario { name: "tail-only", fault: "tail-only@178h+3h:1.3", field: "p90_lcp", page: "/", wanted: Wanted::Prompt },
+const SCENARIOS: [Scenario; 9] = [
+    Scenario {
+        name: "step",
+        fault: "step@178h+3h:1.3",
+        field: "p75_lcp",
+        by: PAGE,
+        segment: &["/checkout"],
+        wanted: Wanted::Prompt,
+    },
+    Scenario {
+        name: "spike",
+        fault: "spike@178h+1h:1.6",
+        field: "p75_lcp",
+        by: PAGE,
+        segment: &["/checkout"],
+        wanted: Wanted::Prompt,
+    },
+    Scenario {
+        name: "tail-only",
+        fault: "tail-only@178h+3h:1.3",
+        field: "p90_lcp",
+        by: PAGE,
+        segment: &["/"],
+        wanted: Wanted::Prompt,
+    },
     Scenario {
         name: "one-segment",
         fault: "one-segment@178h+3h:1.3:page=/checkout",
         field: "p75_lcp",
-        page: "/checkout",
+        by: PAGE,
+        segment: &["/checkout"],
+        wanted: Wanted::Prompt,
+    },
+    // Of one browser, which has a fifth of the page views.
+    Scenario {
+        name: "one page and browser",
+        fault: "one-segment@178h+3h:1.3:page=/checkout,browser=safari",
+        field: "p75_lcp",
+        by: &["page", "browser"],
+        segment: &["/checkout", "safari"],
         wanted: Wanted::Prompt,
     },
     // From 1 to 2 in four hours: +50 % after two.
@@ -80,51 +115,55 @@ const SCENARIOS: [Scenario; 8] = [
         name: "ramp",
         fault: "ramp@178h+4h:2",
         field: "p75_lcp",
-        page: "/checkout",
+        by: PAGE,
+        segment: &["/checkout"],
         wanted: Wanted::Within(120),
     },
     Scenario {
         name: "mix of pages",
         fault: "traffic-mix@178h+3h:6",
         field: "p75_lcp",
-        page: "/checkout",
+        by: PAGE,
+        segment: &["/checkout"],
         wanted: Wanted::Nothing,
     },
     Scenario {
         name: "mix of devices",
         fault: "traffic-mix@178h+3h:4:device=mobile",
         field: "p75_lcp",
-        page: "/",
+        by: PAGE,
+        segment: &["/"],
         wanted: Wanted::Nothing,
     },
     Scenario {
         name: "mix of connections",
         fault: "traffic-mix@178h+3h:6:connection=3g",
         field: "p75_lcp",
-        page: "/",
+        by: PAGE,
+        segment: &["/"],
         wanted: Wanted::Nothing,
     },
 ];
 
 fn main() -> Result<ExitCode> {
     let args = Args::parse();
-    let detector = detector(&args.detector)?;
+    let document = document(&args.detector)?;
     let mut held = true;
     let wanted = |name: &str| args.only.as_deref().is_none_or(|only| name.starts_with(only));
     for scenario in SCENARIOS.iter().filter(|s| wanted(s.name)) {
-        held &= run(scenario, &args, &detector)?;
+        held &= run(scenario, &args, &document)?;
     }
     if wanted("cost") {
         held &= cost()?;
     }
     if wanted("quiet") && args.days > 0 {
-        held &= quiet(&args, &detector)?;
+        held &= quiet(&args, &document)?;
     }
     Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The detector's document, by page and for two quantiles of the metric.
-fn detector(id: &str) -> Result<Value> {
+/// The detector's document, for two quantiles of the metric.
+fn document(id: &str) -> Result<Value> {
     let path = perfstream_tests::root().join("pipelines/web-vitals.yaml");
     let report = check_files::<PathBuf>(&[path]);
     let mut documents = report.documents.iter().filter_map(|d| detectors::of_document(&d.node));
@@ -133,16 +172,17 @@ fn detector(id: &str) -> Result<Value> {
         _ => documents.find(|(name, _)| name == id).with_context(|| format!("Detector not found: {id}"))?.1,
     };
     document["metrics"] = json!(["lcp", "lcp-p90"]);
-    document["baselines"]["segmentation"] = json!(["page"]);
     if let Some(methods) = document.pointer_mut("/algorithm/methods").and_then(Value::as_array_mut) {
         for method in methods.iter_mut().filter(|m| m["name"] == "isolation-forest") {
             method["parameters"]["features"] = json!([]);
         }
     }
-    Ok(json!({ "id": id, "document": document }))
+    Ok(document)
 }
 
-fn spec(detector: &Value) -> ChainSpec {
+fn spec(document: &Value, by: &[&str]) -> ChainSpec {
+    let mut document = document.clone();
+    document["baselines"]["segmentation"] = json!(by);
     let share = |condition: &str| json!({ "type": "ratio", "where": condition });
     let windows = json!([{
         "name": "hour", "type": "sliding", "size": "1h", "slide": "5m",
@@ -154,7 +194,7 @@ fn spec(detector: &Value) -> ChainSpec {
         },
     }]);
     let step = json!({
-        "detector": detector, "fields": { "lcp-p90": "p90_lcp" }, "mix": ["mobile", "slow"],
+        "detector": { "id": "scenario", "document": document }, "fields": { "lcp-p90": "p90_lcp" }, "mix": ["mobile", "slow"],
     });
     let stage =
         |stage: &str, config: Value| StageSpec { name: stage.into(), stage: stage.into(), config: config.to_string() };
@@ -162,25 +202,25 @@ fn spec(detector: &Value) -> ChainSpec {
     ChainSpec {
         pipeline: "scenario".into(),
         decode: DecodeConfig { time, ..DecodeConfig::default() },
-        stages: vec![stage("aggregate", json!({ "group_by": ["page"], "windows": windows })), stage("detect", step)],
+        stages: vec![stage("aggregate", json!({ "group_by": by, "windows": windows })), stage("detect", step)],
     }
 }
 
 /// What came out of a stream.
 #[derive(Default)]
 struct Seen {
-    /// Values by page, field and window end
+    /// Values by segment, field and window end
     windows: BTreeMap<(String, &'static str, i64), f64>,
-    /// Anomalies that opened: page, time
+    /// Anomalies that opened: segment, time
     opened: Vec<(String, i64)>,
-    /// How many are open, by page; the first is a notification
+    /// How many are open, by segment; the first is a notification
     open: BTreeMap<String, u32>,
     notifications: u64,
     rows: u64,
 }
 
 impl Seen {
-    fn take(&mut self, row: &Row<'_>, keep: bool) {
+    fn take(&mut self, row: &Row<'_>, by: &[&str], keep: bool) {
         self.rows += (row.meta.kind == Kind::Window) as u64;
         if !keep && row.meta.kind != Kind::Anomaly {
             return;
@@ -188,19 +228,21 @@ impl Seen {
         let mut text = Vec::new();
         json::write_row(row, &mut text);
         let value: Value = serde_json::from_slice(&text).unwrap_or_default();
-        let page = |value: &Value| value.as_str().unwrap_or_default().to_string();
+        let segment = |fields: &Value| {
+            by.iter().map(|name| fields[*name].as_str().unwrap_or_default()).collect::<Vec<_>>().join(" ")
+        };
         match row.meta.kind {
             Kind::Window => {
                 for field in ["p75_lcp", "p90_lcp"] {
-                    let key = (page(&value["page"]), field, row.meta.event_time);
+                    let key = (segment(&value), field, row.meta.event_time);
                     self.windows.insert(key, value[field].as_f64().unwrap_or_default());
                 }
             }
             Kind::Anomaly => {
-                let open = self.open.entry(page(&value["segment"]["page"])).or_default();
+                let open = self.open.entry(segment(&value["segment"])).or_default();
                 match value["state"] == "open" {
                     true => {
-                        self.opened.push((page(&value["segment"]["page"]), row.meta.event_time));
+                        self.opened.push((segment(&value["segment"]), row.meta.event_time));
                         self.notifications += (*open == 0) as u64;
                         *open += 1;
                     }
@@ -218,13 +260,14 @@ struct Feed {
     batch: Lines,
     partial: Vec<u8>,
     seen: Seen,
+    by: &'static [&'static str],
     keep: bool,
 }
 
 impl Feed {
     fn flush(&mut self) -> Result<()> {
-        let (seen, keep) = (&mut self.seen, self.keep);
-        self.chain.process_lines(&mut self.batch, &mut |row| seen.take(row, keep))?;
+        let (seen, by, keep) = (&mut self.seen, self.by, self.keep);
+        self.chain.process_lines(&mut self.batch, &mut |row| seen.take(row, by, keep))?;
         self.batch.advance();
         Ok(())
     }
@@ -250,10 +293,10 @@ impl Write for Feed {
     }
 }
 
-fn stream(options: &GenerateOptions, detector: &Value, keep: bool) -> Result<Seen> {
+fn stream(options: &GenerateOptions, document: &Value, by: &'static [&'static str], keep: bool) -> Result<Seen> {
     let native = ChainOptions { placement: Placement::Native, ..ChainOptions::default() };
-    let chain = Chain::new(&spec(detector), &native)?;
-    let mut feed = Feed { chain, batch: Lines::default(), partial: Vec::new(), seen: Seen::default(), keep };
+    let chain = Chain::new(&spec(document, by), &native)?;
+    let mut feed = Feed { chain, batch: Lines::default(), partial: Vec::new(), seen: Seen::default(), by, keep };
     match generate(options, &mut feed)? {
         Ok(_) => {}
         Err(issues) => anyhow::bail!("{issues:?}"),
@@ -262,7 +305,8 @@ fn stream(options: &GenerateOptions, detector: &Value, keep: bool) -> Result<See
     Ok(feed.seen)
 }
 
-fn run(scenario: &Scenario, args: &Args, detector: &Value) -> Result<bool> {
+fn run(scenario: &Scenario, args: &Args, document: &Value) -> Result<bool> {
+    let segment = scenario.segment.join(" ");
     let (mut found, mut prompt, mut moved_in, mut false_alarms) = (0, 0, 0, 0);
     let mut delays = Vec::new();
     for seed in 1..=args.seeds {
@@ -271,24 +315,24 @@ fn run(scenario: &Scenario, args: &Args, detector: &Value) -> Result<bool> {
             seed,
             start: START_US,
             duration: Span::minutes(186 * 60),
-            // The second page has a third of it, and 500 an hour in the middle of the day.
-            rate_per_hour: 1500.0,
+            // The second page has a third of it, and 500 an hour in the middle of the day; Safari has 22 % of that.
+            rate_per_hour: if scenario.by == PAGE { 1500.0 } else { 1500.0 / 0.22 },
             pages: 2,
             ..GenerateOptions::default()
         };
-        let twin = stream(&options, detector, true)?;
+        let twin = stream(&options, document, scenario.by, true)?;
         let fault = scenario.fault.parse().map_err(|e: String| anyhow::anyhow!(e))?;
-        let seen = stream(&GenerateOptions { faults: vec![fault], ..options }, detector, true)?;
+        let seen = stream(&GenerateOptions { faults: vec![fault], ..options }, document, scenario.by, true)?;
         let start = START_US + 178 * 3_600_000_000;
         let until = start + 6 * 3_600_000_000;
-        let moved = seen.windows.iter().find(|((page, field, end), value)| {
-            let usual = twin.windows.get(&(page.clone(), field, *end)).copied().unwrap_or(f64::INFINITY);
-            page == scenario.page && *field == scenario.field && *end > start && **value >= 1.15 * usual
+        let moved = seen.windows.iter().find(|((of, field, end), value)| {
+            let usual = twin.windows.get(&(of.clone(), field, *end)).copied().unwrap_or(f64::INFINITY);
+            *of == segment && *field == scenario.field && *end > start && **value >= 1.15 * usual
         });
         let moved = moved.map(|((_, _, end), _)| *end);
         // What is open in both streams is not the fault's.
-        let of_fault = |(page, time): &&(String, i64)| {
-            (start + 1..until).contains(time) && (page == scenario.page || scenario.wanted == Wanted::Nothing)
+        let of_fault = |(of, time): &&(String, i64)| {
+            (start + 1..until).contains(time) && (*of == segment || scenario.wanted == Wanted::Nothing)
         };
         let first = seen.opened.iter().filter(of_fault).map(|(.., time)| *time).min();
         false_alarms += twin.notifications;
@@ -324,7 +368,7 @@ fn run(scenario: &Scenario, args: &Args, detector: &Value) -> Result<bool> {
 }
 
 /// Days without a fault: 50 pages, 5 metrics.
-fn quiet(args: &Args, detector: &Value) -> Result<bool> {
+fn quiet(args: &Args, document: &Value) -> Result<bool> {
     let (mut told, mut rows) = (0, 0);
     for metric in [Metric::Lcp, Metric::Fcp, Metric::Ttfb, Metric::Inp, Metric::Fid] {
         let options = GenerateOptions {
@@ -337,7 +381,7 @@ fn quiet(args: &Args, detector: &Value) -> Result<bool> {
             pages: 50,
             ..GenerateOptions::default()
         };
-        let seen = stream(&options, detector, false)?;
+        let seen = stream(&options, document, PAGE, false)?;
         let count = seen.notifications;
         println!("  {}: {} anomalies, {count} notifications, {} windows", metric.name(), seen.opened.len(), seen.rows);
         told += count;

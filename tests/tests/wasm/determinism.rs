@@ -6,6 +6,7 @@ use perfstream::chain::{Chain, ChainOptions, Placement};
 use perfstream::generate::Metric;
 use perfstream::host::Lines;
 use perfstream::plan::Plan;
+use perfstream_core::stage::Control;
 use perfstream_core::{Kind, Tick};
 use perfstream_tests::poison::cases;
 use perfstream_tests::random::Random;
@@ -187,6 +188,71 @@ fn detection_of_a_file_and_of_a_live_log() {
         for step in ["dry_run", "suppressed", "not_recovered", "awaiting_approval"] {
             assert!(steps.contains(step), "no action is {step}: {steps:?}");
         }
+    }
+}
+
+/// Windows of a page: a quarter of an hour slow twice in each of four hours, and slower from the third on.
+fn slow_at_times() -> Vec<Vec<u8>> {
+    let mut random = Random::new(31);
+    let row = |n: usize| {
+        let slow = if n % 60 >= 45 { 1.6 } else { 1.0 } * if n >= 240 { 1.4 } else { 1.0 };
+        let value = 1000.0 * slow * (0.95 + 0.001 * random.below(100) as f64);
+        let time = perfstream_core::time::format((1_767_600_000 + 30 * n as i64) * 1_000_000);
+        let row =
+            serde_json::json!({ "timestamp": time, "id": n.to_string(), "page": "/", "p75_lcp": value, "count": 50 });
+        row.to_string().into_bytes()
+    };
+    feed::with_poison((0..480).map(row).collect(), &poison(), 30, 31)
+}
+
+/// Puts a verdict behind the record that opened each anomaly, and one on an anomaly that nobody knows.
+fn with_verdicts(steps: Vec<Step>, plan: &Plan) -> Vec<Step> {
+    let plain = run(&plan.spec, &wasm(), &steps, &Schedule::default()).expect("no trap");
+    let opened: Vec<(i64, String)> = plain
+        .lines
+        .iter()
+        .filter(|l| l.kind == Kind::Anomaly)
+        .map(|l| (l.offset, l.value()))
+        .filter(|(_, a)| a["state"] == "open")
+        .map(|(offset, a)| (offset, a["anomaly_id"].as_str().expect("an id").to_string()))
+        .collect();
+    let verdict = |n: usize, id: &str| {
+        Step::Control(Control::Feedback {
+            alert_id: id.into(),
+            verdict: ["false_positive", "true_positive", "resolved"][n % 3].into(),
+            anomaly_id: None,
+            resolution_time_s: (n % 3 == 2).then_some(90.0),
+        })
+    };
+    let mut with = vec![verdict(0, "nobody")];
+    for step in steps {
+        let of = match &step {
+            Step::Record(record) => opened.iter().position(|(offset, _)| *offset == record.offset),
+            _ => None,
+        };
+        with.push(step);
+        with.extend(of.map(|n| verdict(n, &opened[n].1)));
+    }
+    with
+}
+
+#[test]
+fn verdicts_and_drift_between_records() {
+    let plan = plan("cases/chains/learning.yaml");
+    for (steps, seed) in [(feed::file(&slow_at_times()), 11), (feed::live(&slow_at_times(), 20, 13), 12)] {
+        let steps = with_verdicts(steps, &plan);
+        let ran = check(&plan, &steps, seed);
+        covers(&ran, &[Kind::Event, Kind::Anomaly, Kind::Insight, Kind::DeadLetter]);
+        let insights: Vec<Value> = ran.lines.iter().filter(|l| l.kind == Kind::Insight).map(Line::value).collect();
+        let of = |what: &str| insights.iter().filter(|i| i["insight"] == what).collect::<Vec<_>>();
+        for verdict in ["false_positive", "true_positive", "resolved"] {
+            assert!(
+                of("feedback").iter().any(|i| i["verdict"] == verdict && i["before"] != i["after"]),
+                "{insights:#?}"
+            );
+        }
+        assert!(of("adaptation").iter().any(|i| i["before"] != i["after"]), "{insights:#?}");
+        assert_eq!(ran.counters[1].1["feedback_ignored"], 1);
     }
 }
 

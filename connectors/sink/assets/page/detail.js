@@ -48,6 +48,7 @@ export class Detail {
       interactivity.acknowledge ? button('acknowledged', 'Acknowledge') : null,
       interactivity.feedback ? button('true_positive', 'True alarm') : null,
       interactivity.feedback ? button('false_positive', 'False alarm') : null,
+      interactivity.feedback ? button('resolved', 'Resolved') : null,
     ];
   }
 
@@ -80,6 +81,11 @@ export class Detail {
     const { last } = this.story;
     const body = { pipeline: last.pipeline, alert_id: this.story.id, verdict };
     if (last.anomaly_id) body.anomaly_id = last.anomaly_id;
+    // Of one that goes on: until now.
+    const until = last.ended_at ? milliseconds(last.ended_at) : Date.now();
+    if (verdict === 'resolved' && last.started_at) {
+      body.resolution_time_s = Math.max(0, until - milliseconds(last.started_at)) / 1000;
+    }
     this.send('api/verdict', body, verdict);
   }
 

@@ -25,7 +25,13 @@ struct Verdict {
     #[serde(default)]
     anomaly_id: Option<String>,
     verdict: String,
+    /// From its beginning until it was resolved, seconds
+    #[serde(default)]
+    resolution_time_s: Option<f64>,
 }
+
+/// What can be said of an alert or anomaly.
+const VERDICTS: [&str; 4] = ["acknowledged", "true_positive", "false_positive", "resolved"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,17 +45,24 @@ struct Approval {
 
 /// Hands a verdict or an acknowledgement to the pipeline.
 pub async fn verdict(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
-    let verdict: Verdict = match change(&shared, &headers, &body, "pipeline, alert_id, verdict and perhaps anomaly_id")
-    {
+    let fields = "pipeline, alert_id, verdict and perhaps anomaly_id and resolution_time_s";
+    let verdict: Verdict = match change(&shared, &headers, &body, fields) {
         Ok(verdict) => verdict,
         Err((status, why)) => return refusal((status, &why)),
     };
-    if !["acknowledged", "true_positive", "false_positive"].contains(&verdict.verdict.as_str()) {
-        return refusal((StatusCode::BAD_REQUEST, "expected acknowledged, true_positive or false_positive"));
+    if !VERDICTS.contains(&verdict.verdict.as_str()) {
+        return refusal((StatusCode::BAD_REQUEST, "expected acknowledged, true_positive, false_positive or resolved"));
+    }
+    if verdict.resolution_time_s.is_some_and(|s| verdict.verdict != "resolved" || s < 0.0) {
+        let why = "expected seconds in `resolution_time_s`, from 0 on, and with the verdict resolved only";
+        return refusal((StatusCode::BAD_REQUEST, why));
     }
     let mut request = json!({ "type": "feedback", "alert_id": verdict.alert_id, "verdict": verdict.verdict });
     if let Some(id) = &verdict.anomaly_id {
         request["anomaly_id"] = id.as_str().into();
+    }
+    if let Some(seconds) = verdict.resolution_time_s {
+        request["resolution_time_s"] = seconds.into();
     }
     hand_over(shared, verdict.pipeline, request).await
 }

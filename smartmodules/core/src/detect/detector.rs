@@ -226,6 +226,16 @@ impl MethodName {
             MethodName::Seasonal => "seasonal",
         }
     }
+
+    /// Names of what its score is made of, in order.
+    pub(super) const fn parts(self) -> &'static [&'static str] {
+        match self {
+            MethodName::IsolationForest => &["rank"],
+            MethodName::TrendAnalysis => &["slope_per_minute", "p_value", "effective_n"],
+            MethodName::Novelty => &["level", "recent", "pair", "day", "residual", "outside"],
+            MethodName::StatisticalThreshold | MethodName::Seasonal => &[],
+        }
+    }
 }
 
 /// Parameters of all methods; each says whose it is.

@@ -7,7 +7,9 @@
 //! that, one that is as usual ends it. An anomaly ends when nothing was outside for `fold`, so
 //! detections that lie closer together are one.
 
+use super::baseline::Known;
 use super::plan::Plan;
+use super::score::Finding;
 use serde::{Deserialize, Serialize};
 
 /// A candidate or an anomaly.
@@ -22,8 +24,31 @@ pub(super) struct Episode {
     pub peak: Peak,
     /// Set once it is an anomaly
     pub anomaly_id: Option<Box<str>>,
-    /// What its first record said, as a JSON object
-    pub told: Option<Box<str>>,
+    /// What its first record said, to be said again at its end
+    pub told: Option<Box<Told>>,
+}
+
+/// What is known of an observation beside its value and what methods say. Features by their numbers in the plan.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(super) struct Told {
+    /// In the unit of the value
+    pub range: Option<(f64, f64)>,
+    /// Shares of 1
+    pub contributions: Vec<(u16, f64)>,
+    /// Features that the forest asked for and did not have
+    pub absent: Vec<u16>,
+    /// Features that another metric stood in for, and that metric
+    pub stand_ins: Vec<(u16, u16)>,
+    pub baseline: Option<Known>,
+    /// Events that the observation stands for
+    pub events: Option<u64>,
+}
+
+impl Told {
+    /// Memory in bytes: the struct and what it owns.
+    fn bytes(&self) -> usize {
+        EMPTY_TOLD_BYTES + 16 * self.contributions.len() + 2 * self.absent.len() + 4 * self.stand_ins.len()
+    }
 }
 
 /// The strongest detection behind an episode: what found it.
@@ -33,23 +58,35 @@ pub(super) struct Detection {
     pub score: f64,
     pub threshold: f64,
     pub confidence: f64,
-    /// By method, 0 for one that said nothing
-    pub scores: Vec<f32>,
-    /// JSON list of what every method said
-    pub methods: Box<str>,
+    /// By method, as they were
+    pub weights: Vec<f64>,
+    /// By method; nothing of one that said nothing
+    pub findings: Vec<Option<Finding>>,
 }
 
 impl Detection {
+    /// By method, 0 for one that said nothing.
+    pub fn scores(&self) -> Vec<f32> {
+        self.findings.iter().map(|finding| finding.as_ref().map_or(0.0, |f| f.score as f32)).collect()
+    }
+
     /// Memory in bytes: the struct and what it owns.
     pub fn bytes(&self) -> usize {
-        88 + (4 + METHOD_BYTES) * self.scores.len()
+        let owned: usize = self.findings.iter().flatten().map(Finding::heap_bytes).sum();
+        EMPTY_DETECTION_BYTES + METHOD_BYTES * self.findings.len() + owned
+    }
+
+    /// Could a plan with so many methods have made it?
+    pub fn fits(&self, methods: usize) -> bool {
+        self.weights.len() == methods && self.findings.len() == methods
     }
 }
 
-/// What a text of an anomaly, and of one method in it, counts as. Bounds, and not what they have: a float's
-/// last digit may differ between native and WASM, and with it a text's length.
-const TOLD_BYTES: usize = 2048;
-const METHOD_BYTES: usize = 320;
+/// Sizes without what they own; constants, for they differ between native and WASM.
+const EMPTY_TOLD_BYTES: usize = 160;
+const EMPTY_DETECTION_BYTES: usize = 88;
+/// A weight and a finding.
+const METHOD_BYTES: usize = 96;
 
 /// The worst observation.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -82,7 +119,7 @@ pub(super) enum Change {
 impl Episode {
     /// Memory in bytes: the struct and what it owns.
     pub fn bytes(&self) -> usize {
-        112 + self.anomaly_id.as_ref().map_or(0, |id| id.len()) + self.told.as_ref().map_or(0, |_| TOLD_BYTES)
+        112 + self.anomaly_id.as_ref().map_or(0, |id| id.len()) + self.told.as_ref().map_or(0, |told| told.bytes())
     }
 }
 

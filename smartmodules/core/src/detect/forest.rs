@@ -77,7 +77,7 @@ impl Learner {
         let rank = if gaps { forest.rank_without(&cells) } else { forest.rank(&cells) };
         let tail = (1.0 - rank).max(LEAST_TAIL).max(0.5 / n.max(1) as f64);
         let score = score_of(tail.ln() / plan.contamination.ln());
-        Some(Finding { score, expected: None, range: None, parts: vec![("rank", rank)], n })
+        Some(Finding { score, expected: None, range: None, parts: vec![rank], n })
     }
 
     /// How much each known feature sets the row apart: by how many steps its path is shorter than with

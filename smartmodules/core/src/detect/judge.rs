@@ -6,6 +6,7 @@
 use super::detector::short_name;
 use super::level::Forecast;
 use super::novelty::LARGEST;
+use super::plan::Plan;
 use super::record::{Judged, Record};
 use super::segments::Segment;
 use super::{DetectStage, OWN};
@@ -182,17 +183,18 @@ fn number(value: Value<'_>) -> Option<f64> {
 
 impl Found {
     /// Takes what was found of one metric: the row says the worst of them.
-    pub fn note(&mut self, judged: &Judged<'_>, detail: bool, expected: bool) {
+    pub fn note(&mut self, judged: &Judged, plan: &Plan, detail: bool, expected: bool) {
         if let Some(score) = judged.score {
             self.score = Some(Some(self.score.flatten().map_or(score, |other| other.max(score))));
         }
         if detail {
-            self.details.push(judged.explanation());
+            self.details.push(judged.explanation(plan));
         }
         if expected && let Some(value) = judged.expected {
-            let (low, high) = judged.range.unzip();
+            let (low, high) = judged.told.range.unzip();
             let expected = serde_json::json!({ "value": value, "low": low, "high": high });
-            self.expected.insert(short_name(judged.metric).into(), expected);
+            let metric = plan.metrics.get(judged.metric).map_or("", |m| short_name(m));
+            self.expected.insert(metric.into(), expected);
         }
     }
 }

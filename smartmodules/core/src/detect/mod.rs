@@ -57,7 +57,7 @@ use detector::{Preset, short_name};
 use forest::Learner;
 use learned::Learned;
 use plan::{Plan, check_step};
-use record::{Record, closed, head};
+use record::{Anomaly, Record, head};
 use segments::{Limit, Saved, Segment, Segments};
 use state::State;
 use std::sync::Arc;
@@ -120,7 +120,7 @@ const OWN: [&str; 5] = ["anomaly", "anomaly_id", "detection_score", "detection_e
 
 impl Stage for DetectStage {
     const NAME: &'static str = "detect";
-    const STATE_VERSION: u32 = 2;
+    const STATE_VERSION: u32 = 3;
     type Config = DetectConfig;
 
     fn new(config: DetectConfig, context: &Context, fields: &mut Fields) -> Result<Self, Issues> {
@@ -322,7 +322,11 @@ impl DetectStage {
         let id = episode.anomaly_id.as_deref()?;
         self.state.counts.closed += 1;
         let mut fields = head(&self.context, &self.id, &[id.as_bytes(), b"closed"]);
-        fields.extend(closed(&episode, detection.as_deref(), &segment.labels, why));
+        // Both are there as long as it is open.
+        let (told, detection) = (episode.told.as_deref()?, detection.as_deref()?);
+        let labels = &segment.labels;
+        let anomaly = Anomaly { plan: &self.plan, metric, labels, episode: &episode, told, detection };
+        fields.extend(anomaly.closed(why));
         Some(Record { kind: Kind::Anomaly, time, key: segment.record_key.clone(), fields })
     }
 }

@@ -3,13 +3,14 @@
 
 use super::DetectStage;
 use super::detector::short_name;
-use super::episode::{Change, Evidence, Peak, step};
+use super::episode::{Change, Detection, Evidence, Peak, Told, step};
 use super::judge::{About, Found};
 use super::learning::DerivedFeature;
 use super::level::Forecast;
+use super::novelty::STREAMS;
 use super::plan::{Method, Plan};
-use super::record::{Judged, Record, anomaly_id, head, opened};
-use super::score::{Finding, combine, confidence, is_detection};
+use super::record::{Anomaly, Judged, Record, anomaly_id, head};
+use super::score::{Finding, combine, confidence, is_detection, shares};
 use super::segments::{Join, Segment};
 use super::series::Series;
 use crate::row::{Kind, Row};
@@ -71,12 +72,12 @@ impl DetectStage {
         let forecast = series.level.forecast(about.time, about.n(), plan.smoothing);
         let features = self.features(row, &segment.join, (metric, about.time), plan);
         let mut judged = self.judged(series, (metric, value), about, forecast, &features, plan);
-        judged.stand_ins = stand_ins(&segment.join, about.time, plan);
+        judged.told.stand_ins = stand_ins(&segment.join, about.time, plan);
         let mut evidence = self.weigh(&mut judged, forecast, about, plan);
         if judged.detected {
             let fresh = about.time > series.armed_until && series.episode.is_none();
             if fresh || series.detection.as_ref().is_none_or(|known| judged.score > Some(known.score)) {
-                series.detection = Some(Box::new(judged.detection(about.time)));
+                series.detection = Some(Box::new(judged.found.clone()));
             }
             series.armed_until = about.time.saturating_add(plan.validation.fold.us());
         } else if about.time > series.armed_until && series.episode.is_none() {
@@ -86,15 +87,16 @@ impl DetectStage {
         if step(&mut series.episode, &evidence, plan) == Change::Opened
             && let Some(episode) = &mut series.episode
         {
-            judged.contributions = self.contributions(&features, judged.metric, plan);
-            let id = anomaly_id(&self.context, &self.id, judged.metric, &segment.key, episode.start);
+            let id = anomaly_id(&self.context, &self.id, &plan.metrics[metric], &segment.key, episode.start);
+            let detection = series.detection.get_or_insert_with(|| Box::new(judged.found.clone()));
+            self.learned.remember(&id, detection.scores(), detection.score);
+            let contributions = self.contributions(metric, detection, &features, plan);
+            let told = Told { contributions, ..judged.told.clone() };
             let mut fields = head(&self.context, &self.id, &[id.as_bytes(), b"open"]);
-            let detection = series.detection.get_or_insert_with(|| Box::new(judged.detection(about.time)));
-            self.learned.remember(&id, detection.scores.clone(), detection.score);
             episode.anomaly_id = Some(id.into());
-            let told = judged.told(detection);
-            fields.extend(opened(episode, &told, &segment.labels));
-            episode.told = Some(told.to_string().into());
+            let anomaly = Anomaly { plan, metric, labels: &segment.labels, episode, told: &told, detection };
+            fields.extend(anomaly.opened(value, evidence.peak.expected));
+            episode.told = Some(Box::new(told));
             self.state.counts.anomalies += 1;
             found.records.push(Record {
                 kind: Kind::Anomaly,
@@ -104,7 +106,7 @@ impl DetectStage {
             });
         }
         segment.scored |= judged.score.is_some();
-        found.note(&judged, self.detail, self.expected);
+        found.note(&judged, plan, self.detail, self.expected);
         if let Some(forest) = plan.forest.as_ref().filter(|_| about.learns && plan.sources.is_known(&features)) {
             self.learner.learn(forest, about.time, &features);
         }
@@ -135,15 +137,15 @@ impl DetectStage {
     }
 
     /// What all methods say of a value.
-    fn judged<'p>(
+    fn judged(
         &mut self,
         series: &mut Series,
         (metric, value): (usize, f64),
         about: &About,
         forecast: Option<Forecast>,
         features: &[Value<'_>],
-        plan: &'p Plan,
-    ) -> Judged<'p> {
+        plan: &Plan,
+    ) -> Judged {
         let mut findings: Vec<Option<Finding>> = Vec::with_capacity(plan.methods.len());
         for method in &plan.methods {
             findings.push(match (method, &plan.forest) {
@@ -157,31 +159,34 @@ impl DetectStage {
         let own = forecast.map(|f| (f.expected, f.range(plan.z)));
         let of_method = || findings.iter().flatten().find_map(|f| Some((f.expected?, f.range?)));
         let expected = own.or_else(of_method);
-        let names = plan.forest.iter().flat_map(|forest| &forest.features);
-        let absent = names.zip(features).filter(|(_, value)| value.is_null());
+        let absent = features.iter().enumerate().filter(|(_, value)| value.is_null());
         Judged {
-            metric: plan.metrics.get(metric).map_or("", |m| m),
+            metric,
             value,
-            events: about.events,
             score,
-            threshold: self.learned.threshold,
             expected: expected.map(|e| e.0),
-            range: expected.map(|e| e.1),
-            names: &plan.names,
-            weights: self.learned.weights.clone(),
-            contributions: Vec::new(),
-            absent: absent.map(|(name, _)| name.to_string()).collect(),
-            stand_ins: Vec::new(),
-            confidence: confidence(&self.learned.weights, &findings),
-            baseline: series.baseline.known(),
-            findings,
+            told: Told {
+                range: expected.map(|e| e.1),
+                absent: absent.map(|(number, _)| number as u16).collect(),
+                baseline: series.baseline.known(),
+                events: about.events,
+                ..Told::default()
+            },
+            found: Detection {
+                time: about.time,
+                score: score.unwrap_or_default(),
+                threshold: self.learned.threshold,
+                confidence: confidence(&self.learned.weights, &findings),
+                weights: self.learned.weights.clone(),
+                findings,
+            },
             detected: false,
             excluded: None,
         }
     }
 
     /// Puts the rules of validation to an observation.
-    fn weigh(&mut self, judged: &mut Judged<'_>, forecast: Option<Forecast>, about: &About, plan: &Plan) -> Evidence {
+    fn weigh(&mut self, judged: &mut Judged, forecast: Option<Forecast>, about: &About, plan: &Plan) -> Evidence {
         let counts = &mut self.state.counts;
         judged.detected = judged.score.is_some_and(|score| is_detection(plan.voting, score, self.learned.threshold));
         if let Some(score) = judged.score {
@@ -192,9 +197,9 @@ impl DetectStage {
         let expected = judged.expected.unwrap_or(judged.value);
         let off = judged.value - expected;
         // What matters is a share of what the segment usually has, and not of what it has at its quietest hour.
-        let usual = judged.baseline.map_or(expected, |known| known.value);
+        let usual = judged.told.baseline.map_or(expected, |known| known.value);
         let scale = usual.abs().max(forecast.map_or(0.0, |f| f.sigma));
-        let in_range = judged.range.is_some_and(|(low, high)| (low..=high).contains(&judged.value));
+        let in_range = judged.told.range.is_some_and(|(low, high)| (low..=high).contains(&judged.value));
         let few = about.events.is_some_and(|n| n < plan.validation.min_events);
         let why = if plan.dynamic && in_range {
             Some(("in_range", &mut counts.in_range))
@@ -218,18 +223,33 @@ impl DetectStage {
         Evidence { time: about.time, begins: judged.detected && outside, outside, up: off > 0.0, peak }
     }
 
-    /// What set the observation apart: features of the forest, else the metric itself.
-    fn contributions(&mut self, features: &[Value<'_>], metric: &str, plan: &Plan) -> Vec<(String, f64)> {
-        let shares = plan.forest.as_ref().map(|forest| self.learner.contributions(forest, features));
-        let named = |forest: &super::forest::ForestPlan, (at, share): (usize, f64)| {
-            Some((forest.features.get(at)?.to_string(), share))
-        };
-        match (&plan.forest, shares) {
-            (Some(forest), Some(shares)) if !shares.is_empty() => {
-                shares.into_iter().filter_map(|share| named(forest, share)).collect()
+    /// What the detection was made of: each method's share of its score, of the forest as shares of the features that
+    /// set this row apart, of `novelty` by what was new, of the others the metric itself.
+    fn contributions(&mut self, metric: usize, of: &Detection, features: &[Value<'_>], plan: &Plan) -> Vec<(u16, f64)> {
+        let own = plan.forest.as_ref().map_or(0, |forest| forest.features.len());
+        let mut all = vec![0.0; own + 1 + STREAMS.len()];
+        let methods = plan.methods.iter().zip(shares(plan.voting, &of.weights, &of.findings)).zip(&of.findings);
+        for ((method, share), finding) in methods.filter(|((_, share), _)| *share > 0.0) {
+            let parts: Vec<(usize, f64)> = match (method, &plan.forest, finding) {
+                (Method::Forest, Some(forest), _) => self.learner.contributions(forest, features),
+                (Method::Novelty(_), _, Some(finding)) => {
+                    let worth = finding.parts.iter().take(STREAMS.len()).map(|worth| worth * worth);
+                    let square: f64 = worth.clone().sum();
+                    worth
+                        .map(|w| w / square)
+                        .enumerate()
+                        .map(|(at, w)| (own + 1 + at, w))
+                        .filter(|p| p.1 > 0.0)
+                        .collect()
+                }
+                _ => Vec::new(),
+            };
+            match parts.is_empty() {
+                true => all[plan.own_feature(metric)] += share,
+                false => parts.iter().for_each(|(at, part)| all[*at] += share * part),
             }
-            _ => vec![(short_name(metric).into(), 1.0)],
         }
+        all.into_iter().enumerate().filter(|(_, share)| *share > 0.0).map(|(at, share)| (at as u16, share)).collect()
     }
 }
 
@@ -240,13 +260,13 @@ fn used(join: &Join, time: i64, (own, stand_in): (usize, Option<usize>)) -> Opti
 }
 
 /// Features that another metric stood in for, and that metric.
-fn stand_ins(join: &Join, time: i64, plan: &Plan) -> Vec<(String, String)> {
-    let names = plan.forest.iter().flat_map(|forest| &forest.features);
-    let pairs = plan.sources.metrics.iter().zip(names).filter_map(|(source, name)| {
+fn stand_ins(join: &Join, time: i64, plan: &Plan) -> Vec<(u16, u16)> {
+    let used = plan.sources.metrics.iter().enumerate().filter_map(|(feature, source)| {
         let metric = used(join, time, *source)?;
-        Some((name, short_name(plan.metrics.get(metric)?)))
+        (source.1 == Some(metric) && plan.feature(metric, feature) != short_name(&plan.metrics[metric]))
+            .then_some((feature as u16, metric as u16))
     });
-    pairs.filter(|(name, metric)| ***name != **metric).map(|(name, metric)| (name.to_string(), metric.into())).collect()
+    used.collect()
 }
 
 fn join(join: &mut Join, metric: usize, time: i64, value: f64, forecast: Option<Forecast>) {

@@ -9,7 +9,7 @@ use super::detector::{
 use super::forest::ForestPlan;
 use super::learning::{DerivedFeature, Training};
 use super::level::Smoothing;
-use super::novelty::NoveltyConfig;
+use super::novelty::{NoveltyConfig, STREAMS};
 use super::series::SLOTS;
 use super::window::{StatisticalPlan, TrendPlan};
 use crate::config::{Issue, Issues};
@@ -173,6 +173,27 @@ impl Plan {
             forest,
             sources,
         })
+    }
+
+    /// The number of a metric among the features: the forest's, if it looks at it.
+    pub(super) fn own_feature(&self, metric: usize) -> usize {
+        self.sources.metrics.iter().position(|source| *source == (metric, None)).unwrap_or(self.features().len())
+    }
+
+    /// Names of the forest's features.
+    fn features(&self) -> &[Box<str>] {
+        self.forest.as_ref().map_or(&[], |forest| &forest.features)
+    }
+
+    /// The name of a feature by its number: those of the forest, then the metric itself, then what `novelty` sees in it.
+    pub(super) fn feature(&self, metric: usize, number: usize) -> String {
+        let features = self.features();
+        let own = self.metrics.get(metric).map_or("", |m| short_name(m));
+        match number.checked_sub(features.len()) {
+            None => features[number].to_string(),
+            Some(0) => own.into(),
+            Some(stream) => format!("{own}.{}", STREAMS.get(stream - 1).unwrap_or(&"")),
+        }
     }
 
     /// Does this way of leaving the range matter?

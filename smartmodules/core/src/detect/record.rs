@@ -6,7 +6,8 @@
 
 use super::baseline::Known;
 use super::detector::{MethodName, short_name};
-use super::episode::{Detection, Episode, Peak};
+use super::episode::{Detection, Episode, Peak, Told};
+use super::plan::Plan;
 use super::score::Finding;
 use crate::row::{Kind, Meta, Output};
 use crate::stage::Context;
@@ -14,90 +15,125 @@ use crate::time;
 use crate::value::Value;
 use serde_json::{Value as Json, json};
 
-/// One observation, judged: what its record says.
+/// One observation, judged.
 #[derive(Debug)]
-pub(super) struct Judged<'p> {
-    pub metric: &'p str,
+pub(super) struct Judged {
+    /// By number
+    pub metric: usize,
     pub value: f64,
-    /// Events that the observation stands for
-    pub events: Option<u64>,
     pub score: Option<f64>,
-    pub threshold: f64,
     pub expected: Option<f64>,
-    pub range: Option<(f64, f64)>,
-    pub names: &'p [MethodName],
-    pub weights: Vec<f64>,
-    pub findings: Vec<Option<Finding>>,
-    /// Feature and share
-    pub contributions: Vec<(String, f64)>,
-    /// Features that the forest asked for and did not have
-    pub absent: Vec<String>,
-    /// Features that another metric stood in for, and that metric
-    pub stand_ins: Vec<(String, String)>,
-    pub confidence: f64,
-    pub baseline: Option<Known>,
+    pub told: Told,
+    /// What found it, if it is a detection
+    pub found: Detection,
     /// A detection; and why it is not validated
     pub detected: bool,
     pub excluded: Option<&'static str>,
 }
 
-impl Judged<'_> {
-    /// `up`, `down`, or `none` where nothing was expected.
-    pub fn direction(&self) -> &'static str {
-        match self.expected {
-            Some(expected) if self.value > expected => "up",
-            Some(expected) if self.value < expected => "down",
-            _ => "none",
-        }
+impl Judged {
+    /// What `detection` on a row says.
+    pub fn explanation(&self, plan: &Plan) -> Json {
+        let of_value = told(plan, self.metric, (self.value, self.expected), &self.told);
+        let mut said = self.found.fields(plan);
+        said.iter_mut().filter(|(name, _)| *name == "score").for_each(|(_, score)| *score = json!(self.score));
+        let own = [("detected", self.detected.into()), ("excluded", json!(self.excluded))];
+        // Who contributes is asked of anomalies, and when it was found is the row's own time.
+        let all = of_value.into_iter().chain(said).chain(own);
+        let fields = all.filter(|(name, _)| !["contributions", "detected_at"].contains(name));
+        Json::Object(fields.map(|(name, value)| (name.to_string(), value)).collect())
+    }
+}
+
+/// What an anomaly's records are made of.
+pub(super) struct Anomaly<'a> {
+    pub plan: &'a Plan,
+    pub metric: usize,
+    pub labels: &'a str,
+    pub episode: &'a Episode,
+    pub told: &'a Told,
+    pub detection: &'a Detection,
+}
+
+impl Anomaly<'_> {
+    /// The record of an anomaly that opens with an observation.
+    pub fn opened(&self, value: f64, expected: f64) -> Vec<(&'static str, Json)> {
+        let mut fields = self.common("open", (value, expected), "");
+        fields.push(("ended_at", Json::Null));
+        fields.extend(self.explained((value, expected)));
+        fields
     }
 
-    /// What found it, if it is a detection.
-    pub fn detection(&self, time: i64) -> Detection {
-        let score = |finding: &Option<Finding>| finding.as_ref().map_or(0.0, |f| f.score as f32);
-        Detection {
-            time,
-            score: self.score.unwrap_or_default(),
-            threshold: self.threshold,
-            confidence: self.confidence,
-            scores: self.findings.iter().map(score).collect(),
-            methods: Json::from(self.methods()).to_string().into(),
-        }
+    /// The record of an anomaly's end: what was told of it, but for the peak and the strongest detection.
+    pub fn closed(&self, why: &str) -> Vec<(&'static str, Json)> {
+        let Peak { time: at, value, expected } = self.episode.peak;
+        let mut fields = self.common("closed", (value, expected), " has ended");
+        fields.extend([
+            ("ended_at", time::format(self.episode.last).into()),
+            ("peak_at", time::format(at).into()),
+            ("reason", why.into()),
+        ]);
+        fields.extend(self.explained((value, expected)));
+        fields
     }
 
-    /// What is told of an anomaly that opens here: this observation, and what found it.
-    pub fn told(&self, detection: &Detection) -> Json {
-        let mut told = self.explanation();
-        if let Some(fields) = told.as_object_mut() {
-            fields.extend(detection.fields());
-        }
-        told
+    fn common(&self, state: &str, (value, expected): (f64, f64), ending: &str) -> Vec<(&'static str, Json)> {
+        let segment: Json = serde_json::from_str(self.labels).unwrap_or_default();
+        let metric = self.plan.metrics.get(self.metric).map_or("", |m| m);
+        let summary = format!("{}{ending}", summary(metric, &segment, value, expected));
+        vec![
+            ("anomaly_id", self.episode.anomaly_id.as_deref().unwrap_or_default().into()),
+            ("state", state.into()),
+            ("segment", segment),
+            ("started_at", time::format(self.episode.start).into()),
+            ("observations", self.episode.count.into()),
+            ("summary", summary.into()),
+        ]
     }
 
-    fn methods(&self) -> Vec<Json> {
-        self.names.iter().zip(&self.weights).zip(&self.findings).map(method).collect()
+    fn explained(&self, (value, expected): (f64, f64)) -> impl Iterator<Item = (&'static str, Json)> {
+        told(self.plan, self.metric, (value, Some(expected)), self.told)
+            .into_iter()
+            .chain(self.detection.fields(self.plan))
     }
+}
 
-    /// The parts that a record and `detection` share.
-    pub fn explanation(&self) -> Json {
-        let share = |(name, share): &(String, f64)| json!({ "feature": name, "share": share });
-        json!({
-            "metric": self.metric,
-            "value": self.value,
-            "score": self.score,
-            "threshold": self.threshold,
-            "expected": self.expected,
-            "range": self.range.map(|(low, high)| [low, high]),
-            "direction": self.direction(),
-            "methods": self.methods(),
-            "contributions": self.contributions.iter().map(share).collect::<Vec<_>>(),
-            "absent": self.absent,
-            "stand_ins": self.stand_ins.iter().map(|(of, by)| (of.clone(), by.clone().into())).collect::<serde_json::Map<_, _>>(),
-            "confidence": self.confidence,
-            "baseline": self.baseline.map(baseline),
-            "events": self.events,
-            "detected": self.detected,
-            "excluded": self.excluded,
-        })
+/// What is known of an observation.
+fn told(plan: &Plan, metric: usize, (value, expected): (f64, Option<f64>), told: &Told) -> Vec<(&'static str, Json)> {
+    let direction = match expected {
+        Some(expected) if value > expected => "up",
+        Some(expected) if value < expected => "down",
+        _ => "none",
+    };
+    let feature = |number: u16| plan.feature(metric, number.into());
+    let share = |(number, share): &(u16, f64)| json!({ "feature": feature(*number), "share": share });
+    let name = |metric: u16| plan.metrics.get(usize::from(metric)).map_or("", |m| short_name(m));
+    let stand_ins = told.stand_ins.iter().map(|(of, by)| (feature(*of), Json::from(name(*by))));
+    vec![
+        ("metric", plan.metrics.get(metric).map_or("", |m| m).into()),
+        ("value", value.into()),
+        ("expected", json!(expected)),
+        ("range", json!(told.range.map(|(low, high)| [low, high]))),
+        ("direction", direction.into()),
+        ("contributions", told.contributions.iter().map(share).collect()),
+        ("absent", told.absent.iter().map(|number| Json::from(feature(*number))).collect()),
+        ("stand_ins", Json::Object(stand_ins.collect())),
+        ("baseline", json!(told.baseline.map(baseline))),
+        ("events", json!(told.events)),
+    ]
+}
+
+impl Detection {
+    /// As records say it.
+    fn fields(&self, plan: &Plan) -> Vec<(&'static str, Json)> {
+        let methods = plan.names.iter().zip(&self.weights).zip(&self.findings);
+        vec![
+            ("score", self.score.into()),
+            ("threshold", self.threshold.into()),
+            ("confidence", self.confidence.into()),
+            ("methods", methods.map(method).collect()),
+            ("detected_at", time::format(self.time).into()),
+        ]
     }
 }
 
@@ -105,8 +141,7 @@ fn method(((name, weight), finding): ((&MethodName, &f64), &Option<Finding>)) ->
     let Some(finding) = finding else {
         return json!({ "name": name.name(), "weight": weight, "score": null, "vote": null });
     };
-    let parts: serde_json::Map<String, Json> =
-        finding.parts.iter().map(|(name, value)| (name.to_string(), json!(value))).collect();
+    let parts = name.parts().iter().zip(&finding.parts).map(|(name, value)| (name.to_string(), json!(value)));
     json!({
         "name": name.name(),
         "weight": weight,
@@ -115,7 +150,7 @@ fn method(((name, weight), finding): ((&MethodName, &f64), &Option<Finding>)) ->
         "expected": finding.expected,
         "range": finding.range.map(|(low, high)| [low, high]),
         "n": finding.n,
-        "parts": parts,
+        "parts": Json::Object(parts.collect()),
     })
 }
 
@@ -170,94 +205,6 @@ pub(super) fn head(context: &Context, detector: &str, parts: &[&[u8]]) -> Vec<(&
         ("stage", context.stage.as_str().into()),
         ("detector", detector.into()),
     ]
-}
-
-/// The record of an anomaly that opens, with what is told of it.
-pub(super) fn opened(episode: &Episode, told: &Json, labels: &str) -> Vec<(&'static str, Json)> {
-    let number = |name: &str| told[name].as_f64().unwrap_or_default();
-    let metric = told["metric"].as_str().unwrap_or_default();
-    let segment = parsed(labels);
-    let summary = summary(metric, &segment, number("value"), number("expected"));
-    let mut fields = common(episode, "open", segment, summary);
-    fields.push(("ended_at", Json::Null));
-    fields.extend(TOLD.iter().map(|name| (*name, told[*name].clone())));
-    fields
-}
-
-/// What an anomaly's records say beside its state.
-const TOLD: [&str; 15] = [
-    "metric",
-    "value",
-    "expected",
-    "range",
-    "direction",
-    "contributions",
-    "absent",
-    "stand_ins",
-    "baseline",
-    "events",
-    "score",
-    "threshold",
-    "confidence",
-    "methods",
-    "detected_at",
-];
-
-/// The record of an anomaly's end: what was told of it, but for the peak and the strongest detection.
-pub(super) fn closed(
-    episode: &Episode,
-    detection: Option<&Detection>,
-    labels: &str,
-    why: &str,
-) -> Vec<(&'static str, Json)> {
-    let Peak { time: at, value, expected } = episode.peak;
-    let mut told = parsed(episode.told.as_deref().unwrap_or_default());
-    if !told.is_object() {
-        told = json!({});
-    }
-    if let (Some(told), Some(detection)) = (told.as_object_mut(), detection) {
-        told.extend(detection.fields());
-    }
-    let segment = parsed(labels);
-    let summary = summary(told["metric"].as_str().unwrap_or_default(), &segment, value, expected);
-    let mut fields = common(episode, "closed", segment, format!("{summary} has ended"));
-    fields.extend([
-        ("ended_at", time::format(episode.last).into()),
-        ("peak_at", time::format(at).into()),
-        ("reason", why.into()),
-    ]);
-    (told["value"], told["expected"]) = (value.into(), expected.into());
-    fields.extend(TOLD.iter().map(|name| (*name, told[*name].clone())));
-    fields
-}
-
-fn common(episode: &Episode, state: &str, segment: Json, summary: String) -> Vec<(&'static str, Json)> {
-    vec![
-        ("anomaly_id", episode.anomaly_id.as_deref().unwrap_or_default().into()),
-        ("state", state.into()),
-        ("segment", segment),
-        ("started_at", time::format(episode.start).into()),
-        ("observations", episode.count.into()),
-        ("summary", summary.into()),
-    ]
-}
-
-impl Detection {
-    /// As records say it.
-    fn fields(&self) -> serde_json::Map<String, Json> {
-        let fields = [
-            ("score", self.score.into()),
-            ("threshold", self.threshold.into()),
-            ("confidence", self.confidence.into()),
-            ("methods", parsed(&self.methods)),
-            ("detected_at", time::format(self.time).into()),
-        ];
-        fields.into_iter().map(|(name, value)| (name.to_string(), value)).collect()
-    }
-}
-
-fn parsed(text: &str) -> Json {
-    serde_json::from_str(text).unwrap_or_default()
 }
 
 /// `lcp of browser=chrome, page=/ is 42 % above 1500`

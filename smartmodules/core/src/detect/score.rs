@@ -5,17 +5,18 @@
 //! held while more than half of all weight speaks.
 
 use super::detector::Voting;
+use serde::{Deserialize, Serialize};
 
 /// What one method says of an observation.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Finding {
     /// 0–1
     pub score: f64,
     /// In the unit of the value
     pub expected: Option<f64>,
     pub range: Option<(f64, f64)>,
-    /// What it was made of
-    pub parts: Vec<(&'static str, f64)>,
+    /// What it was made of; `MethodName::parts` has the names
+    pub parts: Vec<f64>,
     /// Observations it was compared with
     pub n: u64,
 }
@@ -24,6 +25,11 @@ impl Finding {
     /// Is it beyond the method's own boundary?
     pub fn votes(&self) -> bool {
         self.score >= HALF
+    }
+
+    /// Memory in bytes that it owns.
+    pub fn heap_bytes(&self) -> usize {
+        8 * self.parts.len()
     }
 }
 
@@ -57,6 +63,22 @@ pub(super) fn is_detection(voting: Voting, score: f64, threshold: f64) -> bool {
         Voting::Majority => score > 0.5,
         Voting::WeightedAverage | Voting::Max => score >= threshold,
     }
+}
+
+/// Each method's share of the combined score: of an average what it adds, of a majority its weight if it votes, else
+/// all of the highest. They add up to 1, or are all 0.
+pub(super) fn shares(voting: Voting, weights: &[f64], findings: &[Option<Finding>]) -> Vec<f64> {
+    let score = |finding: &Option<Finding>| finding.as_ref().map_or(0.0, |f| f.score);
+    let highest = findings.iter().map(score).fold(0.0, f64::max);
+    let own = |(weight, finding): (&f64, &Option<Finding>)| match voting {
+        Voting::WeightedAverage => weight * score(finding),
+        Voting::Majority => weight * f64::from(u8::from(finding.as_ref().is_some_and(Finding::votes))),
+        Voting::Max => f64::from(u8::from(highest > 0.0 && score(finding) == highest)),
+    };
+    let mut shares: Vec<f64> = weights.iter().zip(findings).map(own).collect();
+    let sum: f64 = shares.iter().sum();
+    shares.iter_mut().filter(|_| sum > 0.0).for_each(|share| *share /= sum);
+    shares
 }
 
 /// How much a method with this score moves the combined one by its weight: the derivative, up to what all weights
@@ -102,6 +124,12 @@ mod tests {
         assert!(combine(Voting::Majority, &weights, &found).is_some_and(|share| (share - 0.7).abs() < 1e-12));
         assert_eq!(combine(Voting::Max, &weights, &found), Some(0.9));
         assert!((confidence(&weights, &found) - 0.7).abs() < 1e-12);
+        let of = |voting| shares(voting, &weights, &found);
+        assert!(
+            of(Voting::WeightedAverage).iter().zip([2.0 / 3.0, 1.0 / 3.0, 0.0]).all(|(a, b)| (a - b).abs() < 1e-12)
+        );
+        assert!(of(Voting::Majority).iter().zip([4.0 / 7.0, 3.0 / 7.0, 0.0]).all(|(a, b)| (a - b).abs() < 1e-12));
+        assert_eq!(of(Voting::Max), [1.0, 0.0, 0.0]);
         assert!(is_detection(Voting::WeightedAverage, 0.6, 0.6) && !is_detection(Voting::Majority, 0.5, 0.1));
     }
 
@@ -113,6 +141,7 @@ mod tests {
         assert_eq!(combine(Voting::Max, &weights, &[said(1.0), None, None]), None);
         assert!((confidence(&weights, &[said(0.8), None, said(0.1)]) - 0.4 / 0.7).abs() < 1e-12);
         assert_eq!(confidence(&weights, &[None, None, None]), 0.0);
+        assert_eq!(shares(Voting::Max, &weights, &[None, said(0.0), None]), [0.0; 3]);
         assert_eq!(combine(Voting::Max, &weights, &[None, None, None]), None);
     }
 

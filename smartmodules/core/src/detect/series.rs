@@ -152,7 +152,12 @@ impl Series {
             Method::Novelty(config) => Some(config),
             _ => None,
         });
-        let own = self.level.fits() && self.newest.fits(plan.newest) && self.baseline.fits() && self.drift.fits();
+        // An open anomaly has all that its end tells.
+        let whole = |episode: &Episode| episode.told.is_some() && self.detection.is_some();
+        let open = self.episode.as_ref().is_none_or(|episode| episode.anomaly_id.is_none() || whole(episode))
+            && self.detection.as_ref().is_none_or(|detection| detection.fits(plan.methods.len()));
+        let own =
+            open && self.level.fits() && self.newest.fits(plan.newest) && self.baseline.fits() && self.drift.fits();
         own && match (&self.novelty, novelty) {
             (Some(novelty), Some(config)) => novelty.fits(config),
             (novelty, config) => novelty.is_none() && config.is_none(),
@@ -162,10 +167,12 @@ impl Series {
 
 fn novelty(novelty: &mut Novelty, time: i64, value: Option<f64>) -> Option<Finding> {
     let seen = novelty.observe(time, value);
-    let mut parts = seen.parts;
-    if seen.direction != Direction::None {
-        parts.push(("outside", if seen.direction == Direction::Up { 1.0 } else { -1.0 }));
-    }
+    let outside = match seen.direction {
+        Direction::Up => 1.0,
+        Direction::Down => -1.0,
+        Direction::None => 0.0,
+    };
+    let parts = seen.parts.iter().map(|(_, worth)| *worth).chain([outside]).collect();
     Some(Finding { score: seen.score?, expected: seen.expected, range: seen.range, parts, n: seen.n })
 }
 

@@ -166,7 +166,7 @@ impl TrendPlan {
             score: score_of(t),
             expected: Some(ahead.intercept),
             range: Some((ahead.intercept - far, ahead.intercept + far)),
-            parts: vec![("slope_per_minute", fit.slope * 60.0), ("p_value", p), ("effective_n", effective)],
+            parts: vec![fit.slope * 60.0, p, effective],
             n: n as u64,
         })
     }

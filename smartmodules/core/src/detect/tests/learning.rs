@@ -243,6 +243,87 @@ fn verdicts_change_what_best_says_next() {
     assert!(with < without, "{with} of {without}");
 }
 
+/// More and more is odd: θ rises to where no more is told than in the hour before, and the record says so.
+#[test]
+fn the_threshold_follows_the_rate_of_detections() {
+    let mut document = ensemble();
+    document["adaptation"] = json!({ "methods": ["threshold-adjustment"], "frequency": "hourly" });
+    let (mut stage, fields) = make(&document, &json!({}));
+    let rows = run(&mut stage, &fields, &refs(&lcp(1000, 1, |n| if n * n % 1000 < n { 2.0 } else { 1.0 })));
+    let told = of_kind(&rows, "insight");
+    let threshold = |row: &Value, part: &str| row[part]["threshold"].as_f64().expect("a threshold");
+    let raised = |row: &&&Value| threshold(row, "after") > threshold(row, "before");
+    let first = told.iter().find(raised).unwrap_or_else(|| panic!("{told:#?}"));
+    assert_eq!((&first["methods"], threshold(first, "before")), (&json!(["threshold-adjustment"]), 0.6));
+    assert!(
+        told.iter().all(|row| threshold(row, "after") <= 0.8 && threshold(row, "after") >= threshold(row, "before"))
+    );
+}
+
+/// How often the forest is grown, and on which rows.
+#[test]
+fn the_forest_is_grown_by_the_clock_on_rows_that_are_young_enough() {
+    // Two rows a minute for ten hours: the window of 1000 rows spans eight of them.
+    let grown = |update: &str, retention: &str| {
+        let mut document = ensemble();
+        document["training"] = json!({ "update_frequency": update, "retention_period": retention });
+        document["adaptation"] = json!({ "enabled": false });
+        let (mut stage, fields) = make(&document, &json!({}));
+        run(&mut stage, &fields, &refs(&lcp(1200, 1, |_| 1.0)));
+        let (rows, at) = stage.learner.trained(stage.plan.forest.as_ref().expect("a forest"));
+        (stage.learner.forests(), rows, crate::time::format(at)[11..16].to_string())
+    };
+    let (hourly, rows, at) = grown("1h", "7d");
+    let (slower, ..) = grown("4h", "7d");
+    assert!(hourly > slower + 4, "{hourly} and {slower}");
+    assert!(rows > 900, "{rows}");
+    let (_, young, last) = grown("1h", "2h");
+    assert!((230..=241).contains(&young), "{young} rows of two hours");
+    assert!(at.as_str() > "17:00" && last.as_str() > "17:00", "{at} and {last}, of a run until 18:00");
+}
+
+/// A row that is odd only by its category, by a number, by its hour: the forest sees it where it was told to look.
+#[test]
+fn training_features_are_looked_at() {
+    let last = |features: &Value, (odd, later): (&Value, usize)| {
+        let document = json!({
+            "preset": "ensemble", "metrics": ["lcp"],
+            "algorithm": { "methods": [{ "name": "isolation-forest" }] },
+            "training": { "features": features },
+        });
+        let (mut stage, fields) = make(&document, &json!({ "detail": true }));
+        let mut random = SplitMix64::new(12);
+        // The mornings of nine days; in the last row of each it is as it seldom is.
+        let line = |n: usize| {
+            let seldom = n % 60 == 59;
+            let mut row_fields = json!({
+                "page": "/", "p75_lcp": 990 + random.below(20), "cores": 4 + random.below(4),
+                "device": if random.below(2) == 0 { "phone" } else { "desktop" },
+            });
+            if let (true, Some(own)) = (seldom, row_fields.as_object_mut()) {
+                own.insert("p75_lcp".into(), 1000.into());
+                own.extend(odd.as_object().cloned().unwrap_or_default());
+            }
+            row((n / 60) * 2880 + n % 60 * 4 + if seldom { later } else { 0 }, row_fields)
+        };
+        let lines: Vec<String> = (0..9 * 60).map(line).collect();
+        let rows = run(&mut stage, &fields, &refs(&lines));
+        let event = rows.iter().rfind(|row| row["kind"].is_null()).expect("rows");
+        event["detection"][0]["methods"][0]["score"].as_f64().unwrap_or_else(|| panic!("{features}: {event:#}"))
+    };
+    for (features, odd, later) in [
+        (json!({ "categorical": ["device"] }), json!({ "device": "television" }), 0),
+        (json!({ "numerical": ["cores"] }), json!({ "cores": 64 }), 0),
+        // Ten hours later in the day.
+        (json!({ "derived": ["hour-of-day"] }), json!({}), 1200),
+    ] {
+        let (told, not_told) = (last(&features, (&odd, later)), last(&json!({}), (&odd, later)));
+        assert!(told > 0.5 && told > not_told + 0.2, "{features}: {told} and {not_told}");
+        let usual = last(&features, (&json!({}), 0));
+        assert!(usual < 0.5, "{features}: as usual {usual}");
+    }
+}
+
 /// More and more is odd, but nothing is to be looked for, or nothing is to be adjusted.
 #[test]
 fn the_threshold_moves_only_where_it_is_told_to() {

@@ -286,6 +286,37 @@ fn metrics_of_one_row_are_joined() {
     assert_eq!(last[0]["methods"][0]["score"], last[1]["methods"][0]["score"]);
 }
 
+fn shares_of(anomaly: &Value) -> Vec<(String, f64)> {
+    let parts = anomaly["contributions"].as_array().expect("contributions");
+    parts
+        .iter()
+        .map(|p| (p["feature"].as_str().expect("a name").into(), p["share"].as_f64().expect("a share")))
+        .collect()
+}
+
+/// An anomaly that the forest sees in three metrics, and the other methods in its own.
+#[test]
+fn contributions_are_shares_of_the_score() {
+    let mut document = ensemble();
+    document["metrics"] = json!(["lcp", "inp", "cls"]);
+    let mut random = SplitMix64::new(6);
+    let lines: Vec<String> = (0..300)
+        .map(|n| {
+            let slow = if n >= 270 { 2.0 } else { 1.0 };
+            let mut of = |usual_one: f64| usual_one * usual(&mut random) / 1000.0;
+            row(n, json!({ "page": "/", "browser": "chrome", "count": 50, "p75_lcp": of(1000.0) * slow, "p75_inp": of(150.0) * slow, "p75_cls": of(0.1) }))
+        })
+        .collect();
+    let (rows, _) = check_cuts(|| make(&document, &json!({})), &refs(&lines));
+    let anomalies = of_kind(&rows, "anomaly");
+    let opened = anomalies.iter().find(|a| a["metric"] == "lcp").expect("an anomaly of LCP");
+    let shares = shares_of(opened);
+    let share = |name: &str| shares.iter().find(|(feature, _)| feature == name).map_or(0.0, |(_, share)| *share);
+    assert!((shares.iter().map(|(_, share)| share).sum::<f64>() - 1.0).abs() < 1e-9, "{shares:?}");
+    // Its own from two methods and part of the third; what moved along with it; hardly what did not.
+    assert!(share("lcp") > share("inp") && share("inp") > 0.05 && share("cls") < share("inp"), "{shares:?}");
+}
+
 fn short(metric: &str) -> &str {
     crate::detect::detector::short_name(metric)
 }
@@ -308,6 +339,11 @@ fn without_a_number_of_events_the_preset_best_is_novelty_alone() {
     assert!(opened["score"].as_f64() >= opened["threshold"].as_f64() && opened["score"] == method["score"]);
     assert_eq!((&method["vote"], &opened["confidence"]), (&json!(true), &json!(1.0)));
     assert!(opened["detected_at"].as_str() < opened["timestamp"].as_str(), "{opened:#}");
+    // Of the streams that made the score, those of that row.
+    let share =
+        |name: &str| shares_of(opened).iter().find(|(feature, _)| feature == name).map_or(0.0, |(_, share)| *share);
+    assert!(share("cpu.level") > 0.1 && share("cpu.residual") > 0.1 && share("cpu") == 0.0, "{opened:#}");
+    assert!((shares_of(opened).iter().map(|(_, share)| share).sum::<f64>() - 1.0).abs() < 1e-9);
     assert_eq!((&opened["methods"][1]["name"], &opened["methods"][1]["score"]), (&json!("seasonal"), &Value::Null));
 }
 
@@ -324,6 +360,7 @@ fn with_a_number_of_events_the_preset_best_asks_the_range_too() {
     let says = |name: &str| methods.iter().find(|m| m["name"] == name).map(|m| m["vote"].clone());
     assert_eq!((says("novelty"), says("seasonal")), (Some(json!(false)), Some(json!(true))));
     assert!(opened["confidence"].as_f64().is_some_and(|c| (0.3..0.4).contains(&c)), "{opened:#}");
+    assert_eq!(shares_of(opened), [("lcp".to_string(), 1.0)]);
 }
 
 #[test]
