@@ -191,18 +191,20 @@ fn detection_of_a_file_and_of_a_live_log() {
     }
 }
 
-/// Windows of a page: a quarter of an hour slow twice in each of four hours, and slower from the third on.
+/// Windows of a page of eight hours, with bursts that are slower each time, and a level that rises in the third hour.
 fn slow_at_times() -> Vec<Vec<u8>> {
     let mut random = Random::new(31);
     let row = |n: usize| {
-        let slow = if n % 60 >= 45 { 1.6 } else { 1.0 } * if n >= 240 { 1.4 } else { 1.0 };
+        let slow = if n % 97 >= 90 { 2.0 + n as f64 / 240.0 } else { 1.0 } * if n >= 240 { 1.4 } else { 1.0 };
         let value = 1000.0 * slow * (0.95 + 0.001 * random.below(100) as f64);
         let time = perfstream_core::time::format((1_767_600_000 + 30 * n as i64) * 1_000_000);
         let row =
             serde_json::json!({ "timestamp": time, "id": n.to_string(), "page": "/", "p75_lcp": value, "count": 50 });
         row.to_string().into_bytes()
     };
-    feed::with_poison((0..480).map(row).collect(), &poison(), 30, 31)
+    let twice = |n: usize, line: Vec<u8>| std::iter::repeat_n(line, if n % 50 == 7 { 2 } else { 1 });
+    let lines: Vec<Vec<u8>> = (0..960).map(row).enumerate().flat_map(|(n, line)| twice(n, line)).collect();
+    feed::with_poison(lines, &poison(), 30, 31)
 }
 
 /// Puts a verdict behind the record that opened each anomaly, and one on an anomaly that nobody knows.
@@ -219,9 +221,9 @@ fn with_verdicts(steps: Vec<Step>, plan: &Plan) -> Vec<Step> {
     let verdict = |n: usize, id: &str| {
         Step::Control(Control::Feedback {
             alert_id: id.into(),
-            verdict: ["false_positive", "true_positive", "resolved"][n % 3].into(),
+            verdict: ["true_positive", "resolved", "false_positive"][n % 3].into(),
             anomaly_id: None,
-            resolution_time_s: (n % 3 == 2).then_some(90.0),
+            resolution_time_s: (n % 3 == 1).then_some(90.0),
         })
     };
     let mut with = vec![verdict(0, "nobody")];
@@ -252,7 +254,8 @@ fn verdicts_and_drift_between_records() {
             );
         }
         assert!(of("adaptation").iter().any(|i| i["before"] != i["after"]), "{insights:#?}");
-        assert_eq!(ran.counters[1].1["feedback_ignored"], 1);
+        // The one that nobody knows, and at most one that is none any more since θ has risen.
+        assert!((1..=2).contains(&ran.counters[1].1["feedback_ignored"]));
     }
 }
 

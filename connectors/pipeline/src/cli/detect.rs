@@ -66,8 +66,8 @@ pub struct DetectArgs {
     /// Where the result goes; - is standard output
     #[arg(long, value_name = "FILE", default_value = "-")]
     out: PathBuf,
-    /// Draw the series, its expected range and what was found
-    #[arg(long, value_name = "FILE.svg", requires = "csv")]
+    /// Draw the series, its expected range and what was found; of a topic the series of the strongest anomaly
+    #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
     #[command(flatten)]
     engine: Engine,
@@ -186,6 +186,7 @@ fn over_topic(args: &DetectArgs) -> Result<()> {
         to: args.to,
         limit: args.limit,
         store: !args.no_store,
+        plot: args.plot.clone(),
     };
     // The client of a cluster lives on this runtime.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;

@@ -1,11 +1,11 @@
 //! A series, its expected range and its anomalies as an SVG picture.
 
 use anyhow::{Result, anyhow};
-use perfstream_core::Value;
 use plotters::prelude::{
     AreaSeries, BLACK, BLUE, ChartBuilder, Circle, Color, IntoDrawingArea, LineSeries, RED, SVGBackend, ShapeStyle,
     WHITE,
 };
+use serde_json::Value;
 use std::path::Path;
 
 /// One row of a plot.
@@ -22,10 +22,8 @@ pub struct Point {
 }
 
 impl Point {
-    /// From the fields that `detect` puts on a row.
-    pub fn of(anomaly: Value<'_>, detection: Value<'_>) -> Point {
-        let detection = detection.to_json();
-        let of = &detection[0];
+    /// From what `detect` puts on a row: whether an anomaly is open, and what it says of one metric.
+    pub fn of(anomaly: &Value, of: &Value) -> Point {
         let range = of["range"].as_array().and_then(|r| Some((r.first()?.as_f64()?, r.get(1)?.as_f64()?)));
         let detected = of["detected"].as_bool() == Some(true);
         Point { range, anomaly: detected || anomaly.as_bool() == Some(true), ..Point::default() }

@@ -3,6 +3,7 @@
 //! Each partition runs through a chain of its own, `detect` and then `alert` with one rule (an anomaly
 //! is open). The result, its anomalies, alerts and insights are stored in topics of those names.
 
+use super::plot::{self, Point};
 use super::stage;
 use crate::chain::{Chain, ChainOptions, ChainSpec, StageSpec};
 use crate::model::Topic;
@@ -14,7 +15,8 @@ use perfstream_core::time::TimeParser;
 use perfstream_core::{Kind, json as rows, time};
 use perfstream_log::{LogRecord, NewRecord, Place, Read};
 use serde_json::{Value, json};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Read at once.
@@ -43,6 +45,16 @@ pub struct Request {
     pub limit: usize,
     /// Store what was found
     pub store: bool,
+    /// Draw the series of the strongest anomaly into this file, or the first series
+    pub plot: Option<PathBuf>,
+}
+
+impl Request {
+    /// Fields that make a segment.
+    fn segmentation(&self) -> Vec<String> {
+        let written = serde_json::from_value(self.document["baselines"]["segmentation"].clone());
+        written.unwrap_or_else(|_| ["page", "browser"].map(String::from).to_vec())
+    }
 }
 
 /// Topics that results are stored in.
@@ -62,7 +74,13 @@ struct Found {
     detections: u64,
     dead: u64,
     records: Vec<(Kind, Value)>,
+    /// By metric and segment, where a plot is asked for
+    series: BTreeMap<(String, String), Vec<Point>>,
+    points: usize,
 }
+
+/// Points kept for a plot, of all series.
+const POINTS_MAX: usize = 1_000_000;
 
 /// Runs the detector; the result as JSON.
 pub fn run(request: &Request, place: &mut Place, options: &ChainOptions) -> Result<Value> {
@@ -83,6 +101,10 @@ pub fn run(request: &Request, place: &mut Place, options: &ChainOptions) -> Resu
     }
     found.keep_anomalies_of(request);
     let result = result(request, &found, started.elapsed());
+    if let Some(path) = &request.plot {
+        let ((metric, segment), points) = found.drawn().context("no record was judged: there is nothing to draw")?;
+        plot::svg(path, &format!("{metric} of {segment}, detector {}", request.id), points)?;
+    }
     if request.store {
         for (topic, kind) in STORES {
             let values = found.records.iter().filter(|(k, _)| *k == kind).map(|(_, value)| value);
@@ -107,7 +129,7 @@ fn scan(request: &Request, place: &mut Place, partition: u32, options: &ChainOpt
         Kind::Event => {
             found.judged += 1;
             if inside(row.meta.event_time) {
-                found.row(row, row.get(slots[0]).to_json(), request.limit);
+                found.row(row, row.get(slots[0]).to_json(), request);
             }
         }
         Kind::Anomaly => found.records.push((Kind::Anomaly, json_of(row))),
@@ -128,9 +150,13 @@ fn scan(request: &Request, place: &mut Place, partition: u32, options: &ChainOpt
 }
 
 impl Found {
-    fn row(&mut self, row: &Row<'_>, detection: Value, limit: usize) {
+    fn row(&mut self, row: &Row<'_>, detection: Value, request: &Request) {
         self.rows += 1;
+        let limit = request.limit;
         let detections = detection.as_array().cloned().unwrap_or_default();
+        if request.plot.is_some() {
+            self.keep_points(&json_of(row), &detections, &request.segmentation());
+        }
         let raw: Vec<&Value> = detections.iter().filter(|d| d["detected"] == true).collect();
         self.detections += raw.len() as u64;
         let room = limit.saturating_sub(self.raw.len());
@@ -154,6 +180,30 @@ impl Found {
             };
             self.features.push(detections.iter().map(feature).map(Value::Object).collect());
         }
+    }
+
+    /// What a plot shows of a row, up to a number of points.
+    fn keep_points(&mut self, row: &Value, detections: &[Value], segmentation: &[String]) {
+        let segment = segment_text(segmentation.iter().map(|name| (name.as_str(), &row[name])));
+        for of in detections.iter().take(POINTS_MAX - self.points) {
+            let key = (of["metric"].as_str().unwrap_or_default().to_string(), segment.clone());
+            let time = row["timestamp"].as_str().unwrap_or_default().to_string();
+            let point = Point { time, value: of["value"].as_f64(), ..Point::of(&row["anomaly"], of) };
+            self.series.entry(key).or_default().push(point);
+            self.points += 1;
+        }
+    }
+
+    /// The series of the strongest anomaly, or the first.
+    fn drawn(&self) -> Option<(&(String, String), &Vec<Point>)> {
+        let score = |anomaly: &Value| anomaly["score"].as_f64().unwrap_or_default();
+        let strongest = self.validated().into_iter().max_by(|a, b| score(a).total_cmp(&score(b)));
+        let key = strongest.map(|anomaly| {
+            let labels = anomaly["segment"].as_object().into_iter().flatten();
+            let metric = anomaly["metric"].as_str().unwrap_or_default().to_string();
+            (metric, segment_text(labels.map(|(name, label)| (name.as_str(), label))))
+        });
+        key.and_then(|key| self.series.get_key_value(&key)).or_else(|| self.series.first_key_value())
     }
 
     fn of_kind(&self, kind: Kind) -> Vec<&Value> {
@@ -185,17 +235,25 @@ impl Found {
     }
 }
 
+/// `browser=chrome, page=/`
+fn segment_text<'a>(labels: impl Iterator<Item = (&'a str, &'a Value)>) -> String {
+    let known = labels.filter(|(_, label)| !label.is_null());
+    let mut parts: Vec<String> = known
+        .map(|(name, label)| format!("{name}={}", label.as_str().map_or_else(|| label.to_string(), Into::into)))
+        .collect();
+    parts.sort();
+    if parts.is_empty() { "all".into() } else { parts.join(", ") }
+}
+
 fn id_of(anomaly: &Value) -> Option<String> {
     anomaly["anomaly_id"].as_str().map(str::to_string)
 }
 
 fn spec(request: &Request) -> ChainSpec {
-    let segmentation = request.document["baselines"]["segmentation"].clone();
-    let group_by = if segmentation.is_array() { segmentation } else { json!(["page", "browser"]) };
     // It ends with the anomaly, however far apart the rows are.
     let rule =
         json!({ "name": format!("{} anomaly", request.id), "condition": "anomaly = true", "resolve_after": "1d" });
-    let alert = json!({ "group_by": group_by, "rules": [rule] });
+    let alert = json!({ "group_by": request.segmentation(), "rules": [rule] });
     let time = TimeConfig { field: Some(request.time.clone()), ..TimeConfig::default() };
     ChainSpec {
         pipeline: "detect".into(),
@@ -342,6 +400,7 @@ mod tests {
             to: None,
             limit: 20,
             store,
+            plot: None,
         }
     }
 
@@ -426,6 +485,14 @@ mod tests {
         let found = run(&nothing, &mut place, &native()).unwrap();
         assert_eq!(found["statistics"]["anomalyRate"], Value::Null);
         assert_eq!(found["statistics"]["falsePositiveRate"], Value::Null);
+        // The anomaly's series, with its marks.
+        let file = dir.path().join("found.svg");
+        run(&Request { plot: Some(file.clone()), ..request(false) }, &mut place, &native()).unwrap();
+        let drawn = std::fs::read_to_string(&file).unwrap();
+        assert!(drawn.contains("largest-contentful-paint of page=/, detector speed"), "{drawn}");
+        assert!(drawn.matches("<circle").count() >= 30 && drawn.contains("<polygon"));
+        let nothing = Request { from: at(9000), plot: Some(file), ..request(false) };
+        assert!(run(&nothing, &mut place, &native()).unwrap_err().to_string().contains("nothing to draw"));
         let unknown = Request { topic: Topic("none".into()), ..request(false) };
         assert_eq!(run(&unknown, &mut place, &native()).unwrap_err().to_string(), "no topic `none`");
     }
