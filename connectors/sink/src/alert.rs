@@ -3,6 +3,7 @@
 use crate::matcher::Labels;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// A transition of an alert.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -137,12 +138,16 @@ impl Anomaly {
 
     /// What it mostly is, if it is of several things: `lcp 80 %, cls 20 %`
     pub fn cause(&self) -> String {
-        if self.contributions.len() < 2 {
+        // One feature may have several parts.
+        let mut shares: BTreeMap<&str, f64> = BTreeMap::new();
+        self.contributions.iter().for_each(|part| *shares.entry(&part.feature).or_default() += part.share);
+        if shares.len() < 2 {
             return String::new();
         }
-        let mut parts: Vec<&Contribution> = self.contributions.iter().filter(|part| part.share >= 0.1).collect();
-        parts.sort_by(|a, b| b.share.total_cmp(&a.share));
-        let parts: Vec<String> = parts.iter().map(|p| format!("{} {:.0} %", p.feature, p.share * 100.0)).collect();
+        let mut parts: Vec<(&str, f64)> = shares.into_iter().filter(|(_, share)| *share >= 0.1).collect();
+        parts.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let parts: Vec<String> =
+            parts.iter().map(|(feature, share)| format!("{feature} {:.0} %", share * 100.0)).collect();
         parts.join(", ")
     }
 }

@@ -154,8 +154,8 @@ mod tests {
         let record = serde_json::json!({
             "kind": "anomaly", "anomaly_id": "x", "state": "open", "value": 1530, "expected": 1002.1,
             "range": [905.34, 1098.9], "direction": "up",
-            "contributions": [{ "feature": "cls", "share": 0.15 }, { "feature": "lcp", "share": 0.8 },
-                              { "feature": "fid", "share": 0.05 }],
+            "contributions": [{ "feature": "cls", "share": 0.15 }, { "feature": "lcp", "part": "level", "share": 0.5 },
+                              { "feature": "lcp", "part": "pair", "share": 0.3 }, { "feature": "fid", "share": 0.05 }],
             "baseline": { "value": 1031.5, "from": "2026-01-05T08:00:00Z", "to": "2026-01-05T10:00:00Z", "n": 240 },
             "summary": "lcp of page=/ is 53 % above 1002.1000",
         });

@@ -74,8 +74,8 @@ struct Found {
     detections: u64,
     dead: u64,
     records: Vec<(Kind, Value)>,
-    /// By metric and segment, where a plot is asked for
-    series: BTreeMap<(String, String), Vec<Point>>,
+    /// By metric and segment, where a plot is asked for; with event times
+    series: BTreeMap<(String, String), Vec<(i64, Point)>>,
     points: usize,
 }
 
@@ -102,8 +102,8 @@ pub fn run(request: &Request, place: &mut Place, options: &ChainOptions) -> Resu
     found.keep_anomalies_of(request);
     let result = result(request, &found, started.elapsed());
     if let Some(path) = &request.plot {
-        let ((metric, segment), points) = found.drawn().context("no record was judged: there is nothing to draw")?;
-        plot::svg(path, &format!("{metric} of {segment}, detector {}", request.id), points)?;
+        let ((metric, segment), points) = found.drawn()?;
+        plot::svg(path, &format!("{metric} of {segment}, detector {}", request.id), &points)?;
     }
     if request.store {
         for (topic, kind) in STORES {
@@ -155,7 +155,7 @@ impl Found {
         let limit = request.limit;
         let detections = detection.as_array().cloned().unwrap_or_default();
         if request.plot.is_some() {
-            self.keep_points(&json_of(row), &detections, &request.segmentation());
+            self.keep_points(row, &detections, &request.segmentation());
         }
         let raw: Vec<&Value> = detections.iter().filter(|d| d["detected"] == true).collect();
         self.detections += raw.len() as u64;
@@ -183,27 +183,40 @@ impl Found {
     }
 
     /// What a plot shows of a row, up to a number of points.
-    fn keep_points(&mut self, row: &Value, detections: &[Value], segmentation: &[String]) {
-        let segment = segment_text(segmentation.iter().map(|name| (name.as_str(), &row[name])));
+    fn keep_points(&mut self, row: &Row<'_>, detections: &[Value], segmentation: &[String]) {
+        let fields = json_of(row);
+        let segment = segment_text(segmentation.iter().map(|name| (name.as_str(), &fields[name])));
         for of in detections.iter().take(POINTS_MAX - self.points) {
             let key = (of["metric"].as_str().unwrap_or_default().to_string(), segment.clone());
-            let time = row["timestamp"].as_str().unwrap_or_default().to_string();
-            let point = Point { time, value: of["value"].as_f64(), ..Point::of(&row["anomaly"], of) };
-            self.series.entry(key).or_default().push(point);
+            let time = time::format(row.meta.event_time);
+            let point = Point { time, value: of["value"].as_f64(), ..Point::of(&Value::Null, of) };
+            self.series.entry(key).or_default().push((row.meta.event_time, point));
             self.points += 1;
         }
     }
 
-    /// The series of the strongest anomaly, or the first.
-    fn drawn(&self) -> Option<(&(String, String), &Vec<Point>)> {
+    /// The series of the strongest anomaly with its anomalies marked, or the first series.
+    fn drawn(&self) -> Result<((String, String), Vec<Point>)> {
         let score = |anomaly: &Value| anomaly["score"].as_f64().unwrap_or_default();
         let strongest = self.validated().into_iter().max_by(|a, b| score(a).total_cmp(&score(b)));
-        let key = strongest.map(|anomaly| {
-            let labels = anomaly["segment"].as_object().into_iter().flatten();
-            let metric = anomaly["metric"].as_str().unwrap_or_default().to_string();
-            (metric, segment_text(labels.map(|(name, label)| (name.as_str(), label))))
-        });
-        key.and_then(|key| self.series.get_key_value(&key)).or_else(|| self.series.first_key_value())
+        let key = match strongest {
+            Some(anomaly) => series_of(anomaly),
+            None => self.series.keys().next().context("no record was judged: there is nothing to draw")?.clone(),
+        };
+        let kept = self.series.get(&key).with_context(|| {
+            format!("{} of {} is not among the first {POINTS_MAX} values: see --from and --to", key.0, key.1)
+        })?;
+        let time = |value: &Value| TimeParser::default().parse_text(value.as_str()?);
+        let own = self.validated().into_iter().filter(|anomaly| series_of(anomaly) == key);
+        let spans: Vec<(i64, i64)> =
+            own.filter_map(|a| Some((time(&a["started_at"])?, time(&a["ended_at"]).unwrap_or(i64::MAX)))).collect();
+        let mut points = kept.clone();
+        points.sort_by_key(|(at, _)| *at);
+        let marked = |(at, point): (i64, Point)| Point {
+            anomaly: point.anomaly || spans.iter().any(|(start, end)| (*start..=*end).contains(&at)),
+            ..point
+        };
+        Ok((key, points.into_iter().map(marked).collect()))
     }
 
     fn of_kind(&self, kind: Kind) -> Vec<&Value> {
@@ -233,6 +246,13 @@ impl Found {
         let opened = self.of_kind(Kind::Anomaly).into_iter().filter(|a| a["state"] == "open");
         opened.filter_map(|a| newest.get(&id_of(a)?).copied()).collect()
     }
+}
+
+/// Metric and segment of an anomaly.
+fn series_of(anomaly: &Value) -> (String, String) {
+    let labels = anomaly["segment"].as_object().into_iter().flatten();
+    let metric = anomaly["metric"].as_str().unwrap_or_default().to_string();
+    (metric, segment_text(labels.map(|(name, label)| (name.as_str(), label))))
 }
 
 /// `browser=chrome, page=/`

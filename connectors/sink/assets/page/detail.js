@@ -81,8 +81,8 @@ export class Detail {
     const { last } = this.story;
     const body = { pipeline: last.pipeline, alert_id: this.story.id, verdict };
     if (last.anomaly_id) body.anomaly_id = last.anomaly_id;
-    // Of one that goes on: until now.
-    const until = last.ended_at ? milliseconds(last.ended_at) : Date.now();
+    // Of one that goes on: until the newest that the page knows, as its times may be those of a replay.
+    const until = last.ended_at ? milliseconds(last.ended_at) : this.store.newest || Date.now();
     if (verdict === 'resolved' && last.started_at) {
       body.resolution_time_s = Math.max(0, until - milliseconds(last.started_at)) / 1000;
     }

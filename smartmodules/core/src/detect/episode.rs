@@ -45,6 +45,13 @@ pub(super) struct Told {
 }
 
 impl Told {
+    /// Could a plan with so many features have made it?
+    pub fn fits(&self, features: usize) -> bool {
+        let known = |number: u16| usize::from(number) < features;
+        self.contributions.iter().all(|(number, share)| known(*number) && share.is_finite())
+            && self.absent.iter().chain(self.stand_ins.iter().map(|(feature, _)| feature)).all(|number| known(*number))
+    }
+
     /// Memory in bytes: the struct and what it owns.
     fn bytes(&self) -> usize {
         EMPTY_TOLD_BYTES + 16 * self.contributions.len() + 2 * self.absent.len() + 4 * self.stand_ins.len()
@@ -78,7 +85,11 @@ impl Detection {
 
     /// Could a plan with so many methods have made it?
     pub fn fits(&self, methods: usize) -> bool {
-        self.weights.len() == methods && self.findings.len() == methods
+        let share = |x: f64| (0.0..=1.0).contains(&x);
+        self.weights.len() == methods
+            && self.findings.len() == methods
+            && [self.score, self.threshold, self.confidence].into_iter().chain(self.weights.iter().copied()).all(share)
+            && self.findings.iter().flatten().all(|finding| share(finding.score))
     }
 }
 

@@ -4,7 +4,7 @@
 //! The row goes out first, with what was found; then the records it caused.
 
 use super::detector::short_name;
-use super::level::Forecast;
+use super::level::{Forecast, Level};
 use super::novelty::LARGEST;
 use super::plan::Plan;
 use super::record::{Judged, Record};
@@ -64,7 +64,7 @@ impl DetectStage {
         let (number, mut segment) = self.open_segment(row);
         segment.seen = self.state.counts.rows;
         let events = row.get(self.slots.count).as_f64().filter(|n| *n >= 0.0).map(|n| n as u64);
-        let mix_shift = self.observe_mix(row, (time, events), &mut segment);
+        let mix_shift = self.observe_mix(row, (time, events), values[0].0, &mut segment);
         let about = About { time, events, mix_shift, learns: false };
         // Metrics of one row stand beside each other before the first is judged.
         for (metric, value) in &values {
@@ -127,16 +127,24 @@ impl DetectStage {
         if let Some(known) = self.segments.take_key(&self.key, &self.plan) {
             return known;
         }
-        let mut segment = Segment::new(&self.key, &self.plan, self.slots.mix.len());
+        let mut segment = Segment::new(&self.key, &self.plan);
         segment.labels = labels(&self.segmentation, row, &BTreeMap::new()).into();
         segment.record_key = row.key.filter(|key| key.len() <= MAX_RECORD_KEY_BYTES).map(Into::into);
         (self.segments.number(), segment)
     }
 
     /// Has a share of the traffic left its usual place?
-    fn observe_mix(&mut self, row: &Row<'_>, (time, events): (i64, Option<u64>), segment: &mut Segment) -> bool {
+    fn observe_mix(
+        &mut self,
+        row: &Row<'_>,
+        (time, events): (i64, Option<u64>),
+        metric: usize,
+        segment: &mut Segment,
+    ) -> bool {
         let (mut shifted, events) = (false, events.map_or(1.0, |n| n as f64));
-        for (slot, level) in self.slots.mix.iter().zip(&mut segment.mix) {
+        let Some(levels) = segment.mix.get_mut(metric) else { return false };
+        levels.resize(self.slots.mix.len(), Level::default());
+        for (slot, level) in self.slots.mix.iter().zip(levels) {
             let Some(share) = number(row.get(*slot)) else { continue };
             let moved = |f: Forecast| {
                 let far = (share - f.expected).abs();

@@ -50,6 +50,13 @@ struct Remembered {
     score: f32,
 }
 
+impl Remembered {
+    fn fits(&self, methods: usize) -> bool {
+        let share = |x: &f32| (0.0..=1.0).contains(x);
+        share(&self.score) && self.scores.len() == methods && self.scores.iter().all(share)
+    }
+}
+
 impl Learned {
     /// As written.
     pub fn new(plan: &Plan) -> Learned {
@@ -141,6 +148,7 @@ impl Learned {
             && self.classes.len() == CLASSES
             && self.classes.iter().all(|n| *n < 1 << 56)
             && self.remembered.len() <= REMEMBERED
+            && self.remembered.iter().all(|known| known.fits(methods))
     }
 }
 

@@ -95,7 +95,7 @@ impl DetectStage {
             let mut fields = head(&self.context, &self.id, &[id.as_bytes(), b"open"]);
             episode.anomaly_id = Some(id.into());
             let anomaly = Anomaly { plan, metric, labels: &segment.labels, episode, told: &told, detection };
-            fields.extend(anomaly.opened(value, evidence.peak.expected));
+            fields.extend(anomaly.opened(value, judged.expected));
             episode.told = Some(Box::new(told));
             self.state.counts.anomalies += 1;
             found.records.push(Record {
@@ -227,7 +227,7 @@ impl DetectStage {
     /// set this row apart, of `novelty` by what was new, of the others the metric itself.
     fn contributions(&mut self, metric: usize, of: &Detection, features: &[Value<'_>], plan: &Plan) -> Vec<(u16, f64)> {
         let own = plan.forest.as_ref().map_or(0, |forest| forest.features.len());
-        let mut all = vec![0.0; own + 1 + STREAMS.len()];
+        let mut all = vec![0.0; plan.feature_count()];
         let methods = plan.methods.iter().zip(shares(plan.voting, &of.weights, &of.findings)).zip(&of.findings);
         for ((method, share), finding) in methods.filter(|((_, share), _)| *share > 0.0) {
             let parts: Vec<(usize, f64)> = match (method, &plan.forest, finding) {
@@ -249,7 +249,13 @@ impl DetectStage {
                 false => parts.iter().for_each(|(at, part)| all[*at] += share * part),
             }
         }
-        all.into_iter().enumerate().filter(|(_, share)| *share > 0.0).map(|(at, share)| (at as u16, share)).collect()
+        if all.iter().all(|share| *share == 0.0) {
+            all[plan.own_feature(metric)] = 1.0;
+        }
+        let some = all.into_iter().enumerate().filter(|(_, share)| *share > 0.0);
+        let mut contributions: Vec<(u16, f64)> = some.map(|(at, share)| (at as u16, share)).collect();
+        contributions.shrink_to_fit();
+        contributions
     }
 }
 
@@ -263,7 +269,7 @@ fn used(join: &Join, time: i64, (own, stand_in): (usize, Option<usize>)) -> Opti
 fn stand_ins(join: &Join, time: i64, plan: &Plan) -> Vec<(u16, u16)> {
     let used = plan.sources.metrics.iter().enumerate().filter_map(|(feature, source)| {
         let metric = used(join, time, *source)?;
-        (source.1 == Some(metric) && plan.feature(metric, feature) != short_name(&plan.metrics[metric]))
+        (source.1 == Some(metric) && plan.feature(metric, feature).0 != short_name(&plan.metrics[metric]))
             .then_some((feature as u16, metric as u16))
     });
     used.collect()

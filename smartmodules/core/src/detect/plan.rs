@@ -177,7 +177,8 @@ impl Plan {
 
     /// The number of a metric among the features: the forest's, if it looks at it.
     pub(super) fn own_feature(&self, metric: usize) -> usize {
-        self.sources.metrics.iter().position(|source| *source == (metric, None)).unwrap_or(self.features().len())
+        let reads = |(own, stand_in): &(usize, Option<usize>)| *own == metric && *stand_in != Some(metric);
+        self.sources.metrics.iter().position(reads).unwrap_or(self.features().len())
     }
 
     /// Names of the forest's features.
@@ -185,14 +186,18 @@ impl Plan {
         self.forest.as_ref().map_or(&[], |forest| &forest.features)
     }
 
-    /// The name of a feature by its number: those of the forest, then the metric itself, then what `novelty` sees in it.
-    pub(super) fn feature(&self, metric: usize, number: usize) -> String {
+    /// How many features there are in all: the forest's, the metric itself, and what `novelty` sees in it.
+    pub(super) fn feature_count(&self) -> usize {
+        self.features().len() + 1 + STREAMS.len()
+    }
+
+    /// The name of a feature by its number, and of the part of the metric that `novelty` looks at.
+    pub(super) fn feature(&self, metric: usize, number: usize) -> (String, Option<&'static str>) {
         let features = self.features();
         let own = self.metrics.get(metric).map_or("", |m| short_name(m));
         match number.checked_sub(features.len()) {
-            None => features[number].to_string(),
-            Some(0) => own.into(),
-            Some(stream) => format!("{own}.{}", STREAMS.get(stream - 1).unwrap_or(&"")),
+            None => (features[number].to_string(), None),
+            Some(stream) => (own.into(), stream.checked_sub(1).and_then(|at| STREAMS.get(at).copied())),
         }
     }
 

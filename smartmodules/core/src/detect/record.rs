@@ -57,8 +57,8 @@ pub(super) struct Anomaly<'a> {
 
 impl Anomaly<'_> {
     /// The record of an anomaly that opens with an observation.
-    pub fn opened(&self, value: f64, expected: f64) -> Vec<(&'static str, Json)> {
-        let mut fields = self.common("open", (value, expected), "");
+    pub fn opened(&self, value: f64, expected: Option<f64>) -> Vec<(&'static str, Json)> {
+        let mut fields = self.common("open", (value, expected.unwrap_or(value)), "");
         fields.push(("ended_at", Json::Null));
         fields.extend(self.explained((value, expected)));
         fields
@@ -73,7 +73,7 @@ impl Anomaly<'_> {
             ("peak_at", time::format(at).into()),
             ("reason", why.into()),
         ]);
-        fields.extend(self.explained((value, expected)));
+        fields.extend(self.explained((value, Some(expected))));
         fields
     }
 
@@ -91,10 +91,8 @@ impl Anomaly<'_> {
         ]
     }
 
-    fn explained(&self, (value, expected): (f64, f64)) -> impl Iterator<Item = (&'static str, Json)> {
-        told(self.plan, self.metric, (value, Some(expected)), self.told)
-            .into_iter()
-            .chain(self.detection.fields(self.plan))
+    fn explained(&self, (value, expected): (f64, Option<f64>)) -> impl Iterator<Item = (&'static str, Json)> {
+        told(self.plan, self.metric, (value, expected), self.told).into_iter().chain(self.detection.fields(self.plan))
     }
 }
 
@@ -105,8 +103,11 @@ fn told(plan: &Plan, metric: usize, (value, expected): (f64, Option<f64>), told:
         Some(expected) if value < expected => "down",
         _ => "none",
     };
-    let feature = |number: u16| plan.feature(metric, number.into());
-    let share = |(number, share): &(u16, f64)| json!({ "feature": feature(*number), "share": share });
+    let feature = |number: u16| plan.feature(metric, number.into()).0;
+    let share = |(number, share): &(u16, f64)| match plan.feature(metric, (*number).into()) {
+        (feature, Some(part)) => json!({ "feature": feature, "part": part, "share": share }),
+        (feature, None) => json!({ "feature": feature, "share": share }),
+    };
     let name = |metric: u16| plan.metrics.get(usize::from(metric)).map_or("", |m| short_name(m));
     let stand_ins = told.stand_ins.iter().map(|(of, by)| (feature(*of), Json::from(name(*by))));
     vec![

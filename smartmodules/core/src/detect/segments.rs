@@ -25,8 +25,9 @@ pub(super) struct Segment {
     pub seen: u64,
     /// Metrics of the newest window end
     pub join: Join,
-    /// Expected shares, one per field of `mix`
-    pub mix: Vec<Level>,
+    /// Expected shares, one per field of `mix`, by the first metric of the rows that say them: who is measured by one
+    /// metric may be others than by another. Empty where no row came
+    pub mix: Vec<Vec<Level>>,
     /// Was one of its metrics ever scored?
     pub scored: bool,
     /// By number of the metric
@@ -42,14 +43,14 @@ pub(super) struct Join {
 
 impl Segment {
     /// A new one; it is told from others by `key`.
-    pub fn new(key: &[u8], plan: &Plan, mix: usize) -> Segment {
+    pub fn new(key: &[u8], plan: &Plan) -> Segment {
         Segment {
             key: key.into(),
             labels: "{}".into(),
             record_key: None,
             seen: 0,
             join: Join { end: i64::MIN, values: vec![None; plan.metrics.len()] },
-            mix: vec![Level::default(); mix],
+            mix: vec![Vec::new(); plan.metrics.len()],
             scored: false,
             series: vec![None; plan.metrics.len()],
         }
@@ -63,9 +64,9 @@ impl Segment {
 
     fn bytes(&self) -> u64 {
         let series: usize = self.series.iter().flatten().map(|s| 16 + s.bytes()).sum();
-        let mix: usize = self.mix.iter().map(|level| 96 + level.bytes()).sum();
+        let mix: usize = self.mix.iter().flatten().map(|level| 96 + level.bytes()).sum();
         let texts = 2 * self.key.len() + self.labels.len() + self.record_key.as_ref().map_or(0, |k| k.len());
-        (256 + series + mix + texts + 24 * self.series.len()) as u64
+        (256 + series + mix + texts + 48 * self.series.len()) as u64
     }
 
     fn episodes(&self) -> impl Iterator<Item = (usize, &Episode)> {
@@ -189,8 +190,9 @@ impl Segments {
             let metrics = plan.metrics.len();
             let shape = segment.series.len() == metrics
                 && segment.join.values.len() == metrics
-                && segment.mix.len() == mix
-                && segment.mix.iter().all(Level::fits)
+                && segment.mix.len() == metrics
+                && segment.mix.iter().all(|levels| levels.is_empty() || levels.len() == mix)
+                && segment.mix.iter().flatten().all(Level::fits)
                 && segment.series.iter().flatten().all(|series| series.fits(plan))
                 && segment.labels.starts_with('{')
                 && serde_json::from_str::<serde::de::IgnoredAny>(&segment.labels).is_ok();

@@ -153,7 +153,8 @@ impl Series {
             _ => None,
         });
         // An open anomaly has all that its end tells.
-        let whole = |episode: &Episode| episode.told.is_some() && self.detection.is_some();
+        let told = |episode: &Episode| episode.told.as_ref().is_some_and(|told| told.fits(plan.feature_count()));
+        let whole = |episode: &Episode| told(episode) && self.detection.is_some();
         let open = self.episode.as_ref().is_none_or(|episode| episode.anomaly_id.is_none() || whole(episode))
             && self.detection.as_ref().is_none_or(|detection| detection.fits(plan.methods.len()));
         let own =

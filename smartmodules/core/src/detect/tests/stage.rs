@@ -178,6 +178,28 @@ fn few_events_and_a_shift_of_the_mix_are_no_evidence() {
     }
 }
 
+/// Who is measured by one metric is not who is measured by another: each is compared with its own.
+#[test]
+fn the_mix_of_a_metric_is_its_own() {
+    let mut document = ensemble();
+    document["metrics"] = json!(["lcp", "inp"]);
+    let mut random = SplitMix64::new(5);
+    let mut lines = Vec::new();
+    for n in 0..320 {
+        let slow = if n >= 240 { 1.5 } else { 1.0 };
+        for (field, mobile) in [("p75_lcp", 0.3), ("p75_inp", 0.6)] {
+            let (value, share) = (usual(&mut random) * slow, mobile + 0.02 * random.unit());
+            lines.push(row(n, json!({ "page": "/", "count": 50, "mobile": share, field: value })));
+        }
+    }
+    let (mut stage, fields) = make(&document, &json!({ "mix": ["mobile"] }));
+    let rows = run(&mut stage, &fields, &refs(&lines));
+    let opened = of_kind(&rows, "anomaly").into_iter().filter(|a| a["state"] == "open");
+    let metrics: Vec<&Value> = opened.map(|a| &a["metric"]).collect();
+    assert_eq!(metrics, [&json!("lcp"), &json!("inp")]);
+    assert_eq!(counter(&stage, "mix_shift"), 0);
+}
+
 /// Of one row that comes twice, and of one that stays for less than it must.
 #[test]
 fn an_observation_counts_once_and_must_last() {
@@ -288,23 +310,24 @@ fn metrics_of_one_row_are_joined() {
 
 fn shares_of(anomaly: &Value) -> Vec<(String, f64)> {
     let parts = anomaly["contributions"].as_array().expect("contributions");
-    parts
-        .iter()
-        .map(|p| (p["feature"].as_str().expect("a name").into(), p["share"].as_f64().expect("a share")))
-        .collect()
+    let name = |p: &Value| match (p["feature"].as_str(), p["part"].as_str()) {
+        (Some(feature), Some(part)) => format!("{feature}.{part}"),
+        (feature, _) => feature.expect("a name").to_string(),
+    };
+    parts.iter().map(|p| (name(p), p["share"].as_f64().expect("a share"))).collect()
 }
 
 /// An anomaly that the forest sees in three metrics, and the other methods in its own.
 #[test]
 fn contributions_are_shares_of_the_score() {
     let mut document = ensemble();
-    document["metrics"] = json!(["lcp", "inp", "cls"]);
+    document["metrics"] = json!(["lcp", "fid", "inp", "cls"]);
     let mut random = SplitMix64::new(6);
     let lines: Vec<String> = (0..300)
         .map(|n| {
             let slow = if n >= 270 { 2.0 } else { 1.0 };
             let mut of = |usual_one: f64| usual_one * usual(&mut random) / 1000.0;
-            row(n, json!({ "page": "/", "browser": "chrome", "count": 50, "p75_lcp": of(1000.0) * slow, "p75_inp": of(150.0) * slow, "p75_cls": of(0.1) }))
+            row(n, json!({ "page": "/", "browser": "chrome", "count": 50, "p75_lcp": of(1000.0) * slow, "p75_fid": of(30.0) * slow, "p75_inp": of(150.0) * slow, "p75_cls": of(0.1) }))
         })
         .collect();
     let (rows, _) = check_cuts(|| make(&document, &json!({})), &refs(&lines));
@@ -314,7 +337,13 @@ fn contributions_are_shares_of_the_score() {
     let share = |name: &str| shares.iter().find(|(feature, _)| feature == name).map_or(0.0, |(_, share)| *share);
     assert!((shares.iter().map(|(_, share)| share).sum::<f64>() - 1.0).abs() < 1e-9, "{shares:?}");
     // Its own from two methods and part of the third; what moved along with it; hardly what did not.
-    assert!(share("lcp") > share("inp") && share("inp") > 0.05 && share("cls") < share("inp"), "{shares:?}");
+    assert!(share("lcp") > share("inp") && share("inp") > 0.02 && share("cls") < share("inp"), "{shares:?}");
+    // Each feature once, FID too, which INP could stand in for.
+    for anomaly in &anomalies {
+        let names: std::collections::BTreeSet<String> = shares_of(anomaly).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names.len(), shares_of(anomaly).len(), "{anomaly:#}");
+    }
+    assert!(anomalies.iter().any(|a| a["metric"] == "fid"));
 }
 
 fn short(metric: &str) -> &str {
