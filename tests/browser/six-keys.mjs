@@ -98,7 +98,7 @@ export const tests = {
   'interactivity says what can be done': () => compare(
     'interactivity: { drill_down: true, acknowledge: true, feedback: true, zoom: true }', 'interactivity: { drill_down: false, acknowledge: true, feedback: false }',
     async (page) => [await dialog(page), await page.locator('#detail h3').allInnerTexts()],
-    [[['Close', 'Acknowledge', 'True alarm', 'False alarm', 'Show what stood before offset 3'], ['Windows', 'Input records']], [['Close', 'Acknowledge'], []]],
+    [[['Close', 'Acknowledge', 'True alarm', 'False alarm', 'Resolved', 'Show what stood before offset 3'], ['Windows', 'Input records']], [['Close', 'Acknowledge'], []]],
   ),
 
   'responsiveness fits the page to its screen': async () => {
