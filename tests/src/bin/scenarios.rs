@@ -2,8 +2,9 @@
 //!
 //! Every fault stream has a twin of the same seed without the fault. A window has moved when its value
 //! is at least 15 % above its twin's; delay is counted in slides from the first such window to the anomaly
-//! record. Streams are pages of at least 500 events an hour, judged by page (once by page and browser, of 500 too) by a detector of the
-//! shipped pipelines, by windows of an hour that slide by five minutes, after a week as usual.
+//! record. Streams are pages of at least 500 events an hour, judged by page (once by page and browser, of
+//! 500 too) by a detector of the shipped pipelines, by windows of an hour that slide by five minutes, after a
+//! week as usual.
 //!
 //! Prints one line per scenario with its target; exit status 1 when one is missed.
 

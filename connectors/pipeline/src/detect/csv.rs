@@ -110,7 +110,9 @@ impl Series {
             }
             found.scores.push(row.get(slots[0]).as_f64().unwrap_or(0.0));
             if plot {
-                found.points.push(Point::of(&row.get(slots[1]).to_json(), &row.get(slots[2]).to_json()[0]));
+                let mut point = Point::of(&row.get(slots[2]).to_json()[0]);
+                point.anomaly |= row.get(slots[1]).as_bool() == Some(true);
+                found.points.push(point);
             }
         };
         let mut times = Times::default();

@@ -22,11 +22,10 @@ pub struct Point {
 }
 
 impl Point {
-    /// From what `detect` puts on a row: whether an anomaly is open, and what it says of one metric.
-    pub fn of(anomaly: &Value, of: &Value) -> Point {
+    /// From what `detect` says of one metric on a row.
+    pub fn of(of: &Value) -> Point {
         let range = of["range"].as_array().and_then(|r| Some((r.first()?.as_f64()?, r.get(1)?.as_f64()?)));
-        let detected = of["detected"].as_bool() == Some(true);
-        Point { range, anomaly: detected || anomaly.as_bool() == Some(true), ..Point::default() }
+        Point { range, anomaly: of["detected"] == true, ..Point::default() }
     }
 }
 

@@ -101,10 +101,6 @@ pub fn run(request: &Request, place: &mut Place, options: &ChainOptions) -> Resu
     }
     found.keep_anomalies_of(request);
     let result = result(request, &found, started.elapsed());
-    if let Some(path) = &request.plot {
-        let ((metric, segment), points) = found.drawn()?;
-        plot::svg(path, &format!("{metric} of {segment}, detector {}", request.id), &points)?;
-    }
     if request.store {
         for (topic, kind) in STORES {
             let values = found.records.iter().filter(|(k, _)| *k == kind).map(|(_, value)| value);
@@ -114,6 +110,11 @@ pub fn run(request: &Request, place: &mut Place, options: &ChainOptions) -> Resu
         }
         append(place, "detections", &[&result])?;
     }
+    // Last, so that what was found is stored whatever becomes of the picture.
+    if let Some(path) = &request.plot {
+        let ((metric, segment), points) = found.drawn()?;
+        plot::svg(path, &format!("{metric} of {segment}, detector {}", request.id), &points)?;
+    }
     Ok(result)
 }
 
@@ -122,6 +123,7 @@ fn scan(request: &Request, place: &mut Place, partition: u32, options: &ChainOpt
     let mut fields = Fields::default();
     let slots = ["detection", "detection_score"].map(|name| fields.slot(name));
     let mut chain = Chain::new(&spec(request), options)?.with_fields(fields);
+    let segmentation = request.segmentation();
     let inside = |us: i64| request.from.is_none_or(|from| us >= from) && request.to.is_none_or(|to| us < to);
     let mut emit = |row: &Row<'_>| match row.meta.kind {
         Kind::Event if !row.has(slots[1]) => found.passed += 1,
@@ -129,7 +131,11 @@ fn scan(request: &Request, place: &mut Place, partition: u32, options: &ChainOpt
         Kind::Event => {
             found.judged += 1;
             if inside(row.meta.event_time) {
-                found.row(row, row.get(slots[0]).to_json(), request);
+                let detections = row.get(slots[0]).to_json().as_array().cloned().unwrap_or_default();
+                if request.plot.is_some() {
+                    found.keep_points(row, &detections, &segmentation);
+                }
+                found.row(row, &detections, request.limit);
             }
         }
         Kind::Anomaly => found.records.push((Kind::Anomaly, json_of(row))),
@@ -150,13 +156,8 @@ fn scan(request: &Request, place: &mut Place, partition: u32, options: &ChainOpt
 }
 
 impl Found {
-    fn row(&mut self, row: &Row<'_>, detection: Value, request: &Request) {
+    fn row(&mut self, row: &Row<'_>, detections: &[Value], limit: usize) {
         self.rows += 1;
-        let limit = request.limit;
-        let detections = detection.as_array().cloned().unwrap_or_default();
-        if request.plot.is_some() {
-            self.keep_points(row, &detections, &request.segmentation());
-        }
         let raw: Vec<&Value> = detections.iter().filter(|d| d["detected"] == true).collect();
         self.detections += raw.len() as u64;
         let room = limit.saturating_sub(self.raw.len());
@@ -189,7 +190,7 @@ impl Found {
         for of in detections.iter().take(POINTS_MAX - self.points) {
             let key = (of["metric"].as_str().unwrap_or_default().to_string(), segment.clone());
             let time = time::format(row.meta.event_time);
-            let point = Point { time, value: of["value"].as_f64(), ..Point::of(&Value::Null, of) };
+            let point = Point { time, value: of["value"].as_f64(), ..Point::of(of) };
             self.series.entry(key).or_default().push((row.meta.event_time, point));
             self.points += 1;
         }

@@ -2,6 +2,7 @@
 //!
 //! The keys are those of the user's document, in snake_case. Unknown keys are errors.
 
+use super::novelty::STREAMS;
 use super::score::HALF;
 use serde::{Deserialize, Serialize};
 
@@ -232,7 +233,7 @@ impl MethodName {
         match self {
             MethodName::IsolationForest => &["rank"],
             MethodName::TrendAnalysis => &["slope_per_minute", "p_value", "effective_n"],
-            MethodName::Novelty => &["level", "recent", "pair", "day", "residual", "outside"],
+            MethodName::Novelty => &[STREAMS[0], STREAMS[1], STREAMS[2], STREAMS[3], STREAMS[4], "outside"],
             MethodName::StatisticalThreshold | MethodName::Seasonal => &[],
         }
     }

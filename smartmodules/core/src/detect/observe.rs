@@ -226,7 +226,7 @@ impl DetectStage {
     /// What the detection was made of: each method's share of its score, of the forest as shares of the features that
     /// set this row apart, of `novelty` by what was new, of the others the metric itself.
     fn contributions(&mut self, metric: usize, of: &Detection, features: &[Value<'_>], plan: &Plan) -> Vec<(u16, f64)> {
-        let own = plan.forest.as_ref().map_or(0, |forest| forest.features.len());
+        let own = plan.features().len();
         let mut all = vec![0.0; plan.feature_count()];
         let methods = plan.methods.iter().zip(shares(plan.voting, &of.weights, &of.findings)).zip(&of.findings);
         for ((method, share), finding) in methods.filter(|((_, share), _)| *share > 0.0) {

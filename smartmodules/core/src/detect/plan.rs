@@ -181,8 +181,8 @@ impl Plan {
         self.sources.metrics.iter().position(reads).unwrap_or(self.features().len())
     }
 
-    /// Names of the forest's features.
-    fn features(&self) -> &[Box<str>] {
+    /// Names of the forest's features; none without one.
+    pub(super) fn features(&self) -> &[Box<str>] {
         self.forest.as_ref().map_or(&[], |forest| &forest.features)
     }
 

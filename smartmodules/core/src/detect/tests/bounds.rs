@@ -128,13 +128,11 @@ fn wrong_detectors_say_why() {
 #[test]
 fn damaged_state_does_not_panic() {
     let (mut stage, fields) = make(&ensemble(), &json!({ "mix": ["m"] }));
-    run(&mut stage, &fields, &refs(&lcp(300, 1, |n| if n > 290 { 2.0 } else { 1.0 })));
+    let rows = run(&mut stage, &fields, &refs(&lcp(300, 1, |n| if n > 290 { 2.0 } else { 1.0 })));
     let good = stage.snapshot();
     let mut random = SplitMix64::new(10);
     let mut lines = lcp(3, 2, |_| 1.0);
     lines.push(row(3200, json!({ "page": "/", "browser": "chrome", "p75_lcp": 1000 })));
-    let (mut first, fields) = make(&ensemble(), &json!({ "mix": ["m"] }));
-    let rows = run(&mut first, &fields, &refs(&lcp(300, 1, |n| if n > 290 { 2.0 } else { 1.0 })));
     let open = super::of_kind(&rows, "anomaly")[0]["anomaly_id"].as_str().expect("an open anomaly").to_string();
     let verdict = crate::stage::Control::Feedback {
         alert_id: open,
